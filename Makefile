@@ -1,0 +1,43 @@
+# Needs Python 3.11 or later, and make. Every target makes or refreshes .venv itself.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench chaos readme clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# torch comes first and exactly as pinned, so that nothing else pulls in another build of it.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "folkmoot needs Python 3.11 or later, this is " + sys.version)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+run: $(READY) ## the main job: train on real data, two of ten holders hostile
+	$(BIN)/folkmoot run
+
+test: lint ## ruff, mypy, import-linter, pytest
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## ruff, mypy, import-linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bench: $(READY) ## benchmarks with their floors; results in benchmarks/results
+	$(BIN)/folkmoot bench rounds
+
+chaos: $(READY) ## the long kill -9 run
+	$(BIN)/python -m pytest -m chaos --timeout 1800
+
+readme: $(READY) ## run the README's commands and write their output into it
+	$(BIN)/python -m tests.readme README.md
+
+clean: ## remove .venv, run folders and caches
+	rm -rf .venv runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,71 @@
+"""What a genesis statement binds its members to: run, coordinator, plan, task and the layout of the model."""
+
+import dataclasses
+from typing import Self
+
+from client import errors, plan, task
+from client.tasks import catalogue
+from exchange import tensors
+from ledger import dsse, keys, statements
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """A verified genesis.
+
+    Attributes:
+        run: hex eid of the genesis statement, the name of the run everywhere.
+        coordinator: the key that signed it.
+        plan: what was agreed.
+        task: the plan's task, from this machine's own code.
+        specs: names and shapes of the model's tensors, the layout of each flat vector of the run.
+        checkpoint: CID of the initial weights.
+    """
+
+    run: str
+    coordinator: keys.PublicKey
+    plan: plan.Plan
+    task: task.Task
+    specs: tuple[tensors.TensorSpec, ...]
+    checkpoint: str
+
+    @classmethod
+    def read(cls, genesis: dsse.Envelope) -> Self:
+        """The agreement that a signed genesis makes.
+
+        Raises:
+            StatementError: not a well-formed genesis.
+            SignatureError: not signed by the key it names.
+            PlanError: its plan is not one of ours.
+            TaskError: this machine has no such task.
+        """
+        statement = statements.parse(genesis.payload)
+        if not isinstance(statement, statements.Genesis):
+            raise errors.PlanError(f"expected a genesis statement, got {type(statement).__name__}")
+        coordinator = keys.PublicKey.parse(statement.key)
+        dsse.verify(genesis, coordinator)
+        agreed = plan.Plan.from_record(statement.plan)
+        made = catalogue.load(agreed.task, seed=agreed.seed)
+        return cls(
+            run=genesis.eid,
+            coordinator=coordinator,
+            plan=agreed,
+            task=made,
+            specs=task.specs(made.model()),
+            checkpoint=statement.checkpoint,
+        )
+
+    def opening(self, envelope: dsse.Envelope) -> statements.RoundOpen:
+        """The round that `envelope` opens, its signature and run checked.
+
+        Raises:
+            StatementError: not a well-formed opening.
+            SignatureError: not signed by the coordinator of this run.
+            RefusalError: it opens a round of another run.
+        """
+        statement = statements.parse(dsse.verify(envelope, self.coordinator))
+        if not isinstance(statement, statements.RoundOpen):
+            raise errors.RefusalError("not-an-opening", f"expected round.open, got {type(statement).__name__}")
+        if statement.run != self.run:
+            raise errors.RefusalError("wrong-run", f"the round belongs to run {statement.run}, expected {self.run}")
+        return statement

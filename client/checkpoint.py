@@ -1,0 +1,71 @@
+"""A checkpoint: the model after a round, as a safetensors file that any tool can read.
+
+    tensors    float32, by name, in the model's own order
+    metadata   {"format":"folkmoot-checkpoint/v1","parent":"bafk...","round":"3"}      parent is empty for round 0
+
+It names its parent and carries nothing of the run's keys, so the same plan and data give the same bytes, hence the same CID,
+and the CID alone fixes the whole lineage (docs/protocol.md P13).
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from client import errors
+from exchange import cid, tensors, unixfs
+from exchange import errors as exchange_errors
+
+FORMAT = "folkmoot-checkpoint/v1"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """The model after a round.
+
+    Attributes:
+        cid: of its file.
+        round: 0 for the initial weights.
+        parent: CID of the checkpoint before, empty for the initial one.
+        weights: float32 `(dim,)`, in the order of the run's tensor specs.
+    """
+
+    cid: str
+    round: int
+    parent: str
+    weights: torch.Tensor
+
+
+def encode(weights: torch.Tensor, specs: Sequence[tensors.TensorSpec], *, round_number: int, parent: str) -> bytes:
+    """The file of a checkpoint: float32 `(dim,)` weights, the round they end, and the CID of the one before."""
+    metadata = {"format": FORMAT, "parent": parent, "round": str(round_number)}
+    data = weights.numpy().astype("<f4", copy=False).data.cast("B")
+    return bytes(tensors.encode(specs, dtype="F32", data=data, metadata=metadata))
+
+
+def decode(file: bytes | memoryview, announced: str, specs: Sequence[tensors.TensorSpec]) -> Checkpoint:
+    """The checkpoint whose bytes `file` holds, if they are the ones announced.
+
+    Args:
+        file: the whole file.
+        announced: CID that the ledger gives.
+        specs: names and shapes the run's task prescribes.
+
+    Raises:
+        CheckpointError: the bytes have another CID, or are not a checkpoint of this layout.
+    """
+    found = str(unixfs.of(file))
+    if found != announced:
+        raise errors.CheckpointError(f"checkpoint bytes have CID {found}, expected {announced}")
+    try:
+        parsed = tensors.decode(file, specs, dtype="F32", metadata=None)
+    except exchange_errors.TensorsError as error:
+        raise errors.CheckpointError(f"checkpoint {announced}: {error}") from error
+    parent, number = parsed.metadata.get("parent", ""), parsed.metadata.get("round", "")
+    if parsed.metadata != {"format": FORMAT, "parent": parent, "round": number} or not number.isdecimal():
+        raise errors.CheckpointError(f"checkpoint {announced}: unexpected metadata {parsed.metadata!r}")
+    if parent:
+        cid.Cid.parse(parent)
+    weights = torch.from_numpy(np.frombuffer(parsed.data, dtype="<f4").copy())
+    return Checkpoint(cid=announced, round=int(number), parent=parent, weights=weights)

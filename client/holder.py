@@ -1,0 +1,163 @@
+"""A data holder's part in a round: consent, training, sealing, and the signed offer.
+
+    round.open -> policy -> train -> clip -> lattice -> file -> seal -> store -> update.offer
+
+Everything private stays in this object; what leaves it is ciphertext and one signed statement.
+"""
+
+import dataclasses
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from aggregation import lattice
+from client import agreement, checkpoint, errors, outbox, policy, privacy, seeds, task, training, update
+from exchange import blocks, recipients, sealing
+from ledger import context, dsse, keys, statements
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Contribution:
+    """A holder's answer to a round.
+
+    Attributes:
+        offer: the signed offer, its ciphertext already in the store.
+        seconds: wall seconds by phase: `train`, `seal`, `store`; empty when the offer was made before a restart.
+    """
+
+    offer: dsse.Envelope
+    seconds: dict[str, float]
+
+
+class Holder:
+    """One member of a run, with its key, its policy and its data.
+
+    Args:
+        name: as enrolled.
+        key: signs its offers.
+        consent: what it agreed to.
+        number: which shard of the task is its own.
+        agreed: the run, from the genesis it verified.
+        store: where it puts ciphertext.
+        outbox: where it keeps its last offer.
+        model: any model of the task, shared with other holders of the same owner.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        key: keys.SigningKey,
+        consent: policy.Policy,
+        number: int,
+        agreed: agreement.Agreement,
+        store: blocks.BlockStore,
+        outbox_path: Path,
+        model: training.FlatModel,
+    ) -> None:
+        self.name = name
+        self._key = key
+        self._consent = consent
+        self._agreed = agreed
+        self._store = store
+        self._outbox = outbox.Outbox(outbox_path)
+        self._model = model
+        self._examples = agreed.task.shard(number).to(model.weights.device)
+
+    def contribute(self, envelope: dsse.Envelope, start: checkpoint.Checkpoint) -> Contribution:
+        """The holder's offer to the round that `envelope` opens.
+
+        Args:
+            envelope: the signed opening.
+            start: the verified checkpoint it starts from.
+
+        Raises:
+            RefusalError: the policy, or the protocol, says no to this round.
+            TrainingError: training did not end in finite values.
+            StoreError: the ciphertext could not be stored.
+        """
+        opening = self._admit(envelope, start)
+        known = self._outbox.find(opening)
+        if known is not None:
+            return Contribution(offer=known, seconds={})
+        seconds: dict[str, float] = {}
+        bound = context.context_digest(opening.run, opening.round, opening.parent, self.name)
+        on = lattice.Lattice(sizes=tuple(s.size for s in self._agreed.specs), exponents=opening.exponents)
+        with _timed(seconds, "train"):
+            encoded = lattice.encode(on, self._delta(opening, start))
+        with _timed(seconds, "seal"):
+            ciphertext = self._sealed(opening, self._file(encoded.integers, bound), bound)
+        with _timed(seconds, "store"):
+            cid = str(self._store.put(ciphertext))
+        statement = statements.UpdateOffer(
+            author=self.name,
+            run=opening.run,
+            round=opening.round,
+            parent=opening.parent,
+            ciphertext=cid,
+            size=len(ciphertext),
+            examples=len(self._examples),
+            saturated=encoded.saturated,
+            context=bound.hex(),
+            runtime=runtime(self._model.weights.device),
+        )
+        offer = dsse.sign(statements.build(statement), self._key)
+        self._outbox.keep(offer)
+        return Contribution(offer=offer, seconds=seconds)
+
+    def _admit(self, envelope: dsse.Envelope, start: checkpoint.Checkpoint) -> statements.RoundOpen:
+        opening = self._agreed.opening(envelope)
+        if self.name not in opening.cohort:
+            raise errors.RefusalError("not-in-cohort", f"{self.name} is not in the cohort of round {opening.round}")
+        if start.cid != opening.parent:
+            raise errors.RefusalError("wrong-parent", f"the checkpoint is {start.cid}, the round's is {opening.parent}")
+        if len(opening.exponents) != len(self._agreed.specs):
+            have, want = len(opening.exponents), len(self._agreed.specs)
+            raise errors.RefusalError("wrong-lattice", f"the lattice has {have} exponents, expected {want}")
+        policy.check(
+            self._consent,
+            coordinator=self._agreed.coordinator.fingerprint,
+            agreed=self._agreed.plan,
+            opening=opening,
+        )
+        return opening
+
+    def _training_examples(self) -> task.Examples:
+        return self._examples
+
+    def _delta(self, opening: statements.RoundOpen, start: checkpoint.Checkpoint) -> torch.Tensor:
+        agreed = self._agreed.plan
+        batches = seeds.generator(agreed.seed, round_number=opening.round, member=self.name, purpose="batches")
+        trained = training.train(self._model, start.weights, self._training_examples(), agreed.task, batches)
+        return privacy.clip(trained.delta, agreed.privacy.clip_norm)
+
+    def _file(self, integers: torch.Tensor, bound: bytes) -> bytes:
+        return update.encode(integers, self._agreed.specs, context=bound)
+
+    def _sealed(self, opening: statements.RoundOpen, file: bytes, bound: bytes) -> bytes:
+        readers = [recipients.parse_recipient(text) for text in opening.recipients]
+        return bytes(sealing.seal(file, recipients=readers, context=bound))
+
+
+def runtime(device: torch.device) -> dict[str, str]:
+    """The execution fingerprint: what the bits of training may depend on beside the plan (docs/protocol.md P8)."""
+    return {
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "deterministic": str(torch.are_deterministic_algorithms_enabled()).lower(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "dtype": "float32",
+        "machine": platform.machine(),
+        "threads": str(torch.get_num_threads()),
+        "torch": str(torch.__version__),
+    }
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[phase] = time.perf_counter() - start

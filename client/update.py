@@ -1,0 +1,45 @@
+"""An update: lattice integers in a safetensors file, bound to one round and one sender.
+
+tensors    int16, by name, in the model's own order
+metadata   {"context":"<hex sha256 of run, round, parent, sender>","format":"folkmoot-update/v1"}    docs/protocol.md P9
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from aggregation import lattice
+from exchange import tensors
+
+FORMAT = "folkmoot-update/v1"
+
+
+def encode(integers: torch.Tensor, specs: Sequence[tensors.TensorSpec], *, context: bytes) -> bytes:
+    """The file of an update: int16 `(dim,)` lattice integers under a 32-byte context digest."""
+    data = integers.numpy().astype("<i2", copy=False).data.cast("B")
+    return bytes(tensors.encode(specs, dtype="I16", data=data, metadata=metadata(context)))
+
+
+def decode(
+    file: bytes | bytearray | memoryview,
+    specs: Sequence[tensors.TensorSpec],
+    on: lattice.Lattice,
+    *,
+    context: bytes,
+) -> torch.Tensor:
+    """The int16 `(dim,)` integers of an update, every one of them on the lattice.
+
+    Raises:
+        TensorsError: not a file of exactly these tensors under exactly this context; `code` says what differs.
+        LatticeError: an integer outside the lattice.
+    """
+    parsed = tensors.decode(file, specs, dtype="I16", metadata=metadata(context))
+    integers = torch.from_numpy(np.frombuffer(parsed.data, dtype="<i2").astype(np.int16))
+    lattice.validate(on, integers)
+    return integers
+
+
+def metadata(context: bytes) -> dict[str, str]:
+    """What an update's file says of itself."""
+    return {"context": context.hex(), "format": FORMAT}

@@ -1,0 +1,130 @@
+"""One worker process that plays holders of one owner, such as all those of a simulation.
+
+A pool keeps workers and hands each a member at a time. The model crosses as one read-only buffer a round; it is hashed against
+the CID of the signed opening before anything trusts it, once a worker and round.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from aggregation import errors as aggregation_errors
+from client import agreement, checkpoint, errors, holder, hostile, policy, training
+from client.tasks import catalogue
+from exchange import blocks
+from exchange import errors as exchange_errors
+from ledger import dsse, keys
+from ledger import errors as ledger_errors
+
+OURS = (
+    aggregation_errors.AggregationError,
+    errors.ClientError,
+    exchange_errors.ExchangeError,
+    ledger_errors.LedgerError,
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a worker needs to play its holders.
+
+    Attributes:
+        genesis: the signed genesis, as bytes.
+        holders: folder with one folder a member: `key`, `offer.json`.
+        store: folder of the block store.
+        members: number of the shard by member name.
+        hostile: behaviour by member name, for those that are not honest.
+        threads: torch threads in this process; the bits of training depend on it.
+    """
+
+    genesis: bytes
+    holders: Path
+    store: Path
+    members: Mapping[str, int]
+    hostile: Mapping[str, str]
+    threads: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A member's answer.
+
+    Attributes:
+        member: who answers.
+        offer: the signed offer as bytes, or None if the member declined or failed.
+        reason: why it did, as `code: sentence`.
+        seconds: wall seconds by phase.
+    """
+
+    member: str
+    offer: bytes | None
+    reason: str = ""
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+class Worker:
+    """Holders that share a process, a model buffer and a device."""
+
+    def __init__(self, settings: Settings) -> None:
+        torch.set_num_threads(settings.threads)
+        self._settings = settings
+        self._agreed = agreement.Agreement.read(dsse.Envelope.parse(settings.genesis))
+        self._store = blocks.BlockStore(settings.store)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._model = training.FlatModel(self._agreed.task.model(), device)
+        self._holders: dict[str, holder.Holder] = {}
+        self._start: checkpoint.Checkpoint | None = None
+
+    def contribute(self, member: str, opening: bytes, file: np.ndarray) -> Reply:
+        """What `member` answers to the round that `opening` (a signed envelope) opens.
+
+        Args:
+            member: one of the settings' members.
+            opening: the envelope's bytes.
+            file: uint8, the parent checkpoint's file; hashed here before use.
+        """
+        try:
+            envelope = dsse.Envelope.parse(opening)
+            start = self._verified(self._agreed.opening(envelope).parent, file)
+            contribution = self._holder(member).contribute(envelope, start)
+        except errors.RefusalError as error:
+            return Reply(member=member, offer=None, reason=f"{error.code}: {error}")
+        except OURS as error:
+            return Reply(member=member, offer=None, reason=f"{type(error).__name__}: {error}")
+        return Reply(member=member, offer=contribution.offer.to_bytes(), seconds=contribution.seconds)
+
+    def _verified(self, parent: str, file: np.ndarray) -> checkpoint.Checkpoint:
+        if self._start is None or self._start.cid != parent:
+            self._start = checkpoint.decode(file.data.cast("B"), parent, self._agreed.specs)
+        return self._start
+
+    def _holder(self, member: str) -> holder.Holder:
+        if member not in self._holders:
+            folder = self._settings.holders / member
+            name = self._settings.hostile.get(member)
+            kind = hostile.find(name) if name else holder.Holder
+            self._holders[member] = kind(
+                name=member,
+                key=keys.SigningKey.load(folder / "key"),
+                consent=self._consent(),
+                number=self._settings.members[member],
+                agreed=self._agreed,
+                store=self._store,
+                outbox_path=folder / "offer.json",
+                model=self._model,
+            )
+        return self._holders[member]
+
+    def _consent(self) -> policy.Policy:
+        """A simulated holder agrees to the run it was made for, as it stands, and to nothing else."""
+        agreed = self._agreed.plan
+        return policy.Policy(
+            coordinators=frozenset({self._agreed.coordinator.fingerprint}),
+            tasks=frozenset({catalogue.digest(agreed.task)}),
+            disclosures=frozenset({agreed.disclosure}),
+            rounds=agreed.rounds,
+            clip_norm=agreed.privacy.clip_norm,
+        )

@@ -1,0 +1,1 @@
+"""The coordinator: rounds, pools of workers, settlement, audit, and the command line."""

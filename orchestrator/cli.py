@@ -1,0 +1,172 @@
+"""The command `folkmoot`.
+
+Exit codes: 0 done; 1 the run failed, or an audit found a difference; 2 a mistake in the command or its configuration; 130
+stopped by Ctrl-C, resumable.
+"""
+
+import dataclasses
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from rich.console import Console
+
+from aggregation import errors as aggregation_errors
+from client import errors as client_errors
+from exchange import errors as exchange_errors
+from ledger import errors as ledger_errors
+from orchestrator import errors
+
+OURS = (
+    aggregation_errors.AggregationError,
+    client_errors.ClientError,
+    exchange_errors.ExchangeError,
+    ledger_errors.LedgerError,
+    errors.OrchestratorError,
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="folkmoot")
+def cli() -> None:
+    r"""Decentralized federated learning whose every result can be checked by a stranger.
+
+    \b
+    folkmoot run                    train on real data, two of ten holders hostile
+    folkmoot audit runs/digits-...  recompute all of it
+    """
+
+
+@cli.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
+@click.argument("overrides", nargs=-1, type=click.UNPROCESSED)
+def run(overrides: tuple[str, ...], *, as_json: bool) -> None:
+    r"""Start a run, or resume the one that the same command began.
+
+    OVERRIDES are Hydra's: GROUP=CHOICE picks a file of a group, KEY=VALUE sets a value. Hydra's flags follow too: --multirun,
+    --config-dir DIR, --cfg job.
+
+    \b
+    Groups: task rule attack privacy store ledger cohort pool experiment
+    \b
+    folkmoot run                                  the main job: digits, 10 holders of whom 2 are hostile, 30 rounds
+    folkmoot run rule=mean                        what the two do to plain averaging
+    folkmoot run rounds=5 pool=inprocess          short, without Ray
+    folkmoot run --multirun rule=mean,median      one run each
+    folkmoot run --cfg job                        show the configuration, run nothing
+    folkmoot run dir=/data/my-run                 in this folder; the same command resumes
+    """
+    from orchestrator import config, plots, progress, settings  # noqa: PLC0415  `--help` need not wait for torch
+    from orchestrator import run as main_job  # noqa: PLC0415
+
+    console = Console(stderr=as_json, soft_wrap=True)
+    progress.log_to(console, logging.WARNING)
+
+    def job(chosen: settings.RunConfig) -> None:
+        try:
+            with progress.Progress(console, chosen.hostile) as show:
+                came_to, root = main_job.execute(chosen, show)
+            drawn = plots.draw(came_to, root / "plots")
+        except KeyboardInterrupt:
+            console.print(f"stopped; nothing is lost. To resume: folkmoot run {' '.join(overrides)}".rstrip())
+            sys.exit(130)
+        except OURS as error:
+            _fail(error)
+        if as_json:
+            record = came_to.to_record() | {"folder": str(root), "plots": [str(path) for path in drawn]}
+            click.echo(json.dumps(record))
+        else:
+            show.finished(came_to, root, drawn)
+
+    sys.argv = ["folkmoot run", *overrides]
+    try:
+        config.launch(overrides, job)
+    except errors.ConfigError as error:
+        _fail(error)
+
+
+@cli.command()
+@click.argument("run_folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+def audit(run_folder: Path, *, as_json: bool) -> None:
+    r"""Recompute a run from its genesis: every signature, link, root, CID, aggregate, checkpoint and credit.
+
+    Needs no key but the round identities that the run disclosed. Exits 1 and names the first thing that differs.
+
+    \b
+    folkmoot audit runs/digits-d26fbcc8
+    folkmoot audit runs/digits-d26fbcc8 --json
+    """
+    from orchestrator import folder, progress, replay  # noqa: PLC0415
+
+    console = Console(stderr=True, soft_wrap=True)
+    try:
+        with console.status("auditing") as status:
+            report = replay.Replay(
+                folder.RunFolder(root=run_folder), lambda number, total: status.update(f"round {number} of {total}")
+            ).audit()
+    except OURS as error:
+        if as_json:
+            click.echo(json.dumps({"ok": False, "difference": str(error)}))
+        _fail(error)
+    if as_json:
+        click.echo(json.dumps({"ok": True} | dataclasses.asdict(report)))
+    else:
+        progress.audited(Console(soft_wrap=True), report)
+
+
+@cli.command()
+@click.argument("run_folder", type=click.Path(path_type=Path))
+@click.option("--checkpoint", "cid", help="CID of a committed checkpoint; the latest if left out.")
+@click.option("--input", "inputs", type=click.Path(path_type=Path), help=".npy or .csv, one example a row.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+def infer(run_folder: Path, cid: str | None, inputs: Path | None, *, as_json: bool) -> None:
+    r"""Predict with a committed checkpoint, after verifying its lineage in the log.
+
+    Without --input it is judged on the task's public test set.
+
+    \b
+    folkmoot infer runs/digits-d26fbcc8
+    folkmoot infer runs/digits-d26fbcc8 --checkpoint bafkrei... --input digits.csv
+    """
+    from orchestrator import folder  # noqa: PLC0415
+    from orchestrator import infer as inference  # noqa: PLC0415
+
+    try:
+        model = inference.load(folder.RunFolder(root=run_folder), cid)
+        record: dict[str, object] = {"checkpoint": model.checkpoint.cid, "round": model.checkpoint.round}
+        if inputs is None:
+            record |= dataclasses.asdict(model.judge())
+        else:
+            predictions = model.predict(inference.read_inputs(inputs))
+            record |= {"predictions": predictions}
+    except OURS as error:
+        _fail(error)
+    if as_json:
+        click.echo(json.dumps(record))
+        return
+    click.echo(
+        f"checkpoint  {model.checkpoint.cid}, round {model.checkpoint.round}, lineage of {len(model.lineage)} verified"
+    )
+    if inputs is None:
+        click.echo(f"test set    {record['correct']} of {record['total']} right, loss {record['loss']:.3f}")
+    else:
+        click.echo("\n".join(str(each) for each in predictions))
+
+
+def _fail(error: Exception) -> NoReturn:
+    """One sentence, and the exit code that the error's type has."""
+    click.echo(f"folkmoot: {error}", err=True)
+    sys.exit(getattr(error, "exit_code", 1))
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    cli()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""What can go wrong at the coordinator, and the exit codes of the command line.
+
+OrchestratorError
++- ConfigError     exit 2   a configuration that cannot run; nothing was started, nothing was written
++- FolderError     exit 2   a run folder that is busy, or that holds another run
++- PoolError       exit 1   workers that keep dying
++- RoundError      exit 1   a round that cannot be completed
++- AuditError      exit 1   the record and the recomputation differ; names the first thing that does
+"""
+
+
+class OrchestratorError(Exception):
+    """Any failure of the `orchestrator` package that a caller may handle.
+
+    Attributes:
+        exit_code: what the command line exits with.
+    """
+
+    exit_code = 1
+
+
+class ConfigError(OrchestratorError):
+    """A configuration that cannot run."""
+
+    exit_code = 2
+
+
+class FolderError(OrchestratorError):
+    """A run folder that is busy, missing, or that holds another run."""
+
+    exit_code = 2
+
+
+class PoolError(OrchestratorError):
+    """Workers that keep dying."""
+
+
+class RoundError(OrchestratorError):
+    """A round that cannot be completed."""
+
+
+class AuditError(OrchestratorError):
+    """The record and the recomputation differ."""

@@ -1,0 +1,139 @@
+"""The one folder in which everything durable of a run lies.
+
+runs/digits-3f9c21ab/
+config.yaml          the resolved configuration, as it was first started
+ledger.sqlite        the log; `checkpoint` beside it is its last published signed note
+blocks/              content-addressed: ciphertext, aggregates, checkpoints
+keys/coordinator     Ed25519, OpenSSH; keys/rounds/<n>.age the age identity of a round until it is disclosed
+holders/<name>/      of a simulated holder: key, offer.json
+metrics.jsonl        one line a round, for plots and people; plots/
+"""
+
+import dataclasses
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from exchange import recipients
+from ledger import keys
+from orchestrator import errors
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RunFolder:
+    """Where things lie in a run folder."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.root / "config.yaml"
+
+    @property
+    def ledger(self) -> Path:
+        """The database of the log."""
+        return self.root / "ledger.sqlite"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The last signed checkpoint of the log."""
+        return self.root / "checkpoint"
+
+    @property
+    def store(self) -> Path:
+        """The folder whose `blocks/` is the block store."""
+        return self.root
+
+    @property
+    def holders(self) -> Path:
+        """One folder for each simulated holder."""
+        return self.root / "holders"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON line a round."""
+        return self.root / "metrics.jsonl"
+
+    @property
+    def plots(self) -> Path:
+        """PNG files."""
+        return self.root / "plots"
+
+    def existing(self) -> "RunFolder":
+        """This folder, if it holds a run.
+
+        Raises:
+            FolderError: it does not; the message says what to run.
+        """
+        if not self.ledger.is_file():
+            raise errors.FolderError(f"{self.root} holds no run (no ledger.sqlite): `folkmoot run` makes one")
+        return self
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process alone; the lock goes with the process, however it ends.
+
+        Raises:
+            FolderError: another process holds it.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                message = f"another process is running {self.root}: wait for it, or stop it, or choose dir=OTHER"
+                raise errors.FolderError(message) from None
+            yield
+
+    def coordinator_key(self) -> keys.SigningKey:
+        """The coordinator's key, made at first use."""
+        return _key(self.root / "keys" / "coordinator")
+
+    def holder_key(self, name: str) -> keys.SigningKey:
+        """A simulated holder's key, made at first use."""
+        return _key(self.holders / name / "key")
+
+    def round_identity(self, number: int) -> str:
+        """Text of the age identity that updates of round `number` are sealed to, made at first use and then kept.
+
+        It is on disk before the round that names its recipient opens, so a crash in between cannot lose a round.
+        """
+        path = self._identity_path(number)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(path, str(recipients.X25519Identity.generate()).encode() + b"\n", mode=0o600)
+        return path.read_text().strip()
+
+    def forget_identity(self, number: int) -> None:
+        """Delete the age identity of a round whose audit window is over."""
+        self._identity_path(number).unlink(missing_ok=True)
+
+    def _identity_path(self, number: int) -> Path:
+        return self.root / "keys" / "rounds" / f"{number}.age"
+
+
+def write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Put `data` at `path`, durably and all at once; a crash leaves the old file or the new one."""
+    new = path.with_name(path.name + ".new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _key(path: Path) -> keys.SigningKey:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = keys.SigningKey.generate()
+        made.save(path)
+    return keys.SigningKey.load(path)

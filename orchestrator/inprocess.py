@@ -1,0 +1,34 @@
+"""A pool without processes: holders train one after the other, here. For small runs and tests; same bits as on Ray."""
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from client import worker
+
+
+class InProcessPool:
+    """One worker in this process."""
+
+    def __init__(self) -> None:
+        self._worker: worker.Worker | None = None
+        self._waiting: deque[tuple[str, bytes, np.ndarray]] = deque()
+
+    def start(self, settings: worker.Settings) -> None:
+        """Make the worker."""
+        self._worker = worker.Worker(settings)
+
+    def ask(self, members: Sequence[str], opening: bytes, file: np.ndarray) -> None:
+        """Have `members` contribute to the round that `opening` opens, from the checkpoint in `file`; forget older asks."""
+        self._waiting = deque((member, opening, file) for member in members)
+
+    def wait(self, timeout: float) -> list[worker.Reply]:  # noqa: ARG002  work done here has no time to wait for
+        """The next reply, or none when nobody is asked any more."""
+        if self._worker is None or not self._waiting:
+            return []
+        return [self._worker.contribute(*self._waiting.popleft())]
+
+    def close(self) -> None:
+        """Drop the worker."""
+        self._worker = None

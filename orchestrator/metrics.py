@@ -1,0 +1,65 @@
+"""`metrics.jsonl`: one JSON line a round, for plots and people. The ledger is the truth; this file is rebuilt from it.
+
+    {"round":1,"accuracy":0.8694,"loss":0.612,"accepted":10,"rejected":{},"bytes":98765,"seconds":{...},"checkpoint":"bafk..."}
+
+A line of a round that a crashed process committed has no bytes and no seconds: nobody measured them.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from client import worker
+from ledger import log, statements
+from orchestrator import coordinator, folder
+
+
+class MetricsFile:
+    """The metrics of one run folder."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def rebuild(self, record: log.Log) -> None:
+        """Make the file say what the ledger says, keeping the timings that earlier processes wrote."""
+        known = {line["checkpoint"]: line for line in self._lines()}
+        lines = []
+        for entry in record.entries():
+            statement = statements.parse(entry.envelope.payload)
+            if isinstance(statement, statements.RoundCommit):
+                lines.append(known.get(statement.checkpoint, _line(statement)))
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        folder.write(self._path, text.encode())
+
+    def opened(self, number: int, total: int) -> None:
+        """Nothing to write."""
+
+    def answered(self, reply: worker.Reply) -> None:
+        """Nothing to write."""
+
+    def committed(self, report: coordinator.RoundReport) -> None:
+        """Add the line of a round."""
+        measured = {"bytes": report.ciphertext_bytes, "seconds": {k: round(v, 4) for k, v in report.seconds.items()}}
+        with self._path.open("a") as file:
+            file.write(json.dumps(_line(report.commit) | measured) + "\n")
+
+    def _lines(self) -> list[dict[str, Any]]:
+        """The lines that are whole; a crash may have torn the last."""
+        lines = []
+        for text in self._path.read_text().splitlines() if self._path.exists() else []:
+            try:
+                lines.append(json.loads(text))
+            except json.JSONDecodeError:
+                continue
+        return lines
+
+
+def _line(commit: statements.RoundCommit) -> dict[str, Any]:
+    return {
+        "round": commit.round,
+        "accuracy": round(commit.correct / commit.total, 6),
+        "loss": commit.loss_micro / 1_000_000,
+        "accepted": len(commit.accepted),
+        "rejected": dict(commit.rejected),
+        "checkpoint": commit.checkpoint,
+    }

@@ -1,0 +1,64 @@
+"""What the next round must be, as a function of the ledger: the coordinator signs it, an auditor compares it."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+from aggregation import lattice
+from client import agreement, checkpoint, plan
+from client.tasks import catalogue
+from ledger import canonical, history, statements
+from orchestrator import founding, settlement
+
+
+def prescribe(
+    agreed: agreement.Agreement, known: history.History, recipients: Sequence[str], get: Callable[[str], bytes]
+) -> statements.RoundOpen:
+    """The opening of the next round; only its recipients, and the code digest of this machine's task, are not prescribed.
+
+    Args:
+        agreed: the run.
+        known: the ledger, between two rounds.
+        recipients: texts of the age recipients that updates are sealed to.
+        get: bytes of the initial checkpoint or of the last aggregate, by CID.
+    """
+    return statements.RoundOpen(
+        author=founding.COORDINATOR,
+        run=agreed.run,
+        round=known.round + 1,
+        parent=known.checkpoint or agreed.checkpoint,
+        cohort=cohort(known, size=agreed.plan.cohort.size),
+        recipients=tuple(recipients),
+        exponents=exponents(agreed, known, get),
+        task=catalogue.digest(agreed.plan.task),
+        rule=rule_digest(agreed.plan.rule),
+        deadline=agreed.plan.cohort.deadline,
+    )
+
+
+def cohort(known: history.History, *, size: int) -> tuple[str, ...]:
+    """The members of the round that opens next, sorted: all holders, or the `size` first by sha256(parent LF name).
+
+    The parent checkpoint is settled before anybody can know it, so nobody can grind names or seeds for a place
+    (docs/protocol.md P7).
+    """
+    holders = sorted(name for name, member in known.members.items() if member.role == "holder")
+    if size:
+        holders.sort(key=lambda name: hashlib.sha256(f"{known.checkpoint}\n{name}".encode()).digest())
+    return tuple(sorted(holders[: size or len(holders)]))
+
+
+def exponents(agreed: agreement.Agreement, known: history.History, get: Callable[[str], bytes]) -> tuple[int, ...]:
+    """The lattice of the round that opens next: from the initial weights, then from each aggregate (docs/protocol.md P5)."""
+    sizes = tuple(spec.size for spec in agreed.specs)
+    headroom = agreed.plan.lattice.headroom_bits
+    if known.finished is None or known.finished.commit is None:
+        initial = checkpoint.decode(get(agreed.checkpoint), agreed.checkpoint, agreed.specs)
+        return lattice.initial(sizes, initial.weights, headroom_bits=headroom).exponents
+    on = lattice.Lattice(sizes=sizes, exponents=known.finished.open.exponents)
+    aggregate = settlement.read_aggregate(get(known.finished.commit.aggregate), agreed.specs)
+    return lattice.following(on, aggregate, headroom_bits=headroom).exponents
+
+
+def rule_digest(rule: plan.RulePlan) -> str:
+    """Hex sha256 of the rule's settings, as each opening names it (docs/protocol.md P6)."""
+    return hashlib.sha256(canonical.encode(rule.to_record())).hexdigest()

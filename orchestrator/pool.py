@@ -1,0 +1,148 @@
+"""Workers on Ray: the one module that imports it.
+
+Ray places workers, moves the model to them once a round as one read-only buffer, and tells when one has died. It holds no
+truth: a reply is a signed offer whose ciphertext is already in the store, and what died is asked again (docs/adr/0004).
+"""
+
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+# Read by Ray when it is imported: no usage statistics, no idle worker ahead of our actors, nobody without the secret.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_enable_worker_prestart", "0")
+os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import numpy as np
+import ray
+
+from client import worker
+from orchestrator import errors
+
+REPLACEMENTS = 20
+TOKEN = Path.home() / ".ray" / "auth_token"
+
+
+class Pool(Protocol):
+    """Who trains: the caller does not see whether it is this process or a cluster."""
+
+    def start(self, settings: worker.Settings) -> None:
+        """Make ready to play the holders of `settings`."""
+
+    def ask(self, members: Sequence[str], opening: bytes, file: np.ndarray) -> None:
+        """Have `members` contribute to the round that `opening` opens, from the checkpoint in `file`; forget older asks."""
+
+    def wait(self, timeout: float) -> list[worker.Reply]:
+        """Replies that are in, waiting at most `timeout` seconds for the first."""
+
+    def close(self) -> None:
+        """Stop every worker."""
+
+
+class RayPool:
+    """Persistent actors of one local Ray cluster that lives as long as the pool.
+
+    Args:
+        workers: actors, and the CPUs the cluster is given.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._count = workers
+        self._settings: worker.Settings | None = None
+        self._actors: list[Any] = []
+        self._asked: dict[Any, tuple[str, int]] = {}
+        self._request: tuple[bytes, Any] | None = None
+        self._replaced = 0
+
+    def start(self, settings: worker.Settings) -> None:
+        """Start the cluster and its workers.
+
+        Raises:
+            PoolError: Ray does not start.
+        """
+        self._settings = settings
+        _protect_token()
+        try:
+            ray.init(
+                address="local",
+                num_cpus=self._count,
+                include_dashboard=False,
+                logging_level="ERROR",
+                log_to_driver=False,
+                configure_logging=False,
+            )
+        except (RuntimeError, OSError, ValueError) as error:
+            raise errors.PoolError(f"Ray did not start: {error}; pool=inprocess runs without it") from error
+        gpus = float(ray.cluster_resources().get("GPU", 0)) / self._count
+        self._actor_class = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(worker.Worker)
+        self._actors = [self._actor_class.remote(settings) for _ in range(self._count)]
+
+    def ask(self, members: Sequence[str], opening: bytes, file: np.ndarray) -> None:
+        """Place the model in the object store once, and hand each member to its worker."""
+        self._asked.clear()
+        self._request = (opening, ray.put(file))
+        for member in members:
+            self._submit(member)
+
+    def wait(self, timeout: float) -> list[worker.Reply]:
+        """Replies that are in; members of a worker that died are asked again on a new one.
+
+        Raises:
+            PoolError: workers have died more often than chance explains.
+        """
+        if not self._asked:
+            return []
+        ready, _ = ray.wait(list(self._asked), timeout=timeout)
+        more, _ = ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0)
+        replies = []
+        for future in dict.fromkeys([*ready, *more]):
+            if future not in self._asked:  # its worker's death has already moved it to another future
+                continue
+            member, place = self._asked[future]
+            try:
+                replies.append(ray.get(future))
+                del self._asked[future]
+            except ray.exceptions.RayActorError as error:
+                self._replace(place, error)
+            except ray.exceptions.RayTaskError as error:
+                del self._asked[future]
+                replies.append(worker.Reply(member=member, offer=None, reason=f"{type(error.cause).__name__}: {error}"))
+        return replies
+
+    def close(self) -> None:
+        """Stop the cluster and all its processes."""
+        if ray.is_initialized():
+            ray.shutdown()
+
+    def _submit(self, member: str) -> None:
+        if self._settings is None or self._request is None:
+            raise errors.PoolError("the pool was asked before it was started")
+        opening, model = self._request
+        place = self._settings.members[member] % self._count
+        self._asked[self._actors[place].contribute.remote(member, opening, model)] = (member, place)
+
+    def _replace(self, place: int, cause: Exception) -> None:
+        self._replaced += 1
+        if self._replaced > REPLACEMENTS:
+            message = f"{self._replaced} workers died in this run, the last one so: {cause}"
+            raise errors.PoolError(f"{message}. Is memory short? The same command resumes the run") from cause
+        self._actors[place] = self._actor_class.remote(self._settings)
+        lost = [future for future, (_, where) in self._asked.items() if where == place]
+        for future in lost:
+            self._submit(self._asked.pop(future)[0])
+
+
+def _protect_token() -> None:
+    """Keep the cluster's secret from other users: Ray listens on every interface, and would make this file world-readable."""
+    TOKEN.parent.mkdir(mode=0o700, exist_ok=True)
+    try:
+        descriptor = os.open(TOKEN, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        TOKEN.chmod(0o600)
+        return
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(32))

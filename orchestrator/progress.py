@@ -1,0 +1,118 @@
+"""What a person sees of a run: one line a round, and a table at the end."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+
+from client import worker
+from orchestrator import coordinator, replay, summary
+
+HEADER = "round   accuracy    loss   accepted   rejected      bytes   seconds: train  seal  store  ledger  aggregate"
+
+
+class Progress:
+    """A run on the terminal.
+
+    Args:
+        console: where to write.
+        hostile: holders that a simulation made hostile, marked in the table.
+    """
+
+    def __init__(self, console: Console, hostile: Mapping[str, str]) -> None:
+        self._console = console
+        self._hostile = hostile
+        self._status: Status | None = None
+        self._round = ""
+        self._answers = 0
+        self._headed = False
+
+    def __enter__(self) -> Self:
+        self._status = self._console.status("starting")
+        if self._console.is_terminal:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def opened(self, number: int, total: int) -> None:
+        """Say which round is on."""
+        self._round, self._answers = f"round {number} of {total}", 0
+        self._tell("waiting for holders")
+
+    def answered(self, reply: worker.Reply) -> None:
+        """Count a holder's answer."""
+        self._answers += 1
+        self._tell(f"{self._answers} answered, {reply.member} last")
+
+    def committed(self, report: coordinator.RoundReport) -> None:
+        """Print the line of a round."""
+        if not self._headed:
+            self._console.print(HEADER, style="bold", highlight=False)
+            self._headed = True
+        commit, seconds = report.commit, report.seconds
+        spent = "".join(
+            f"{seconds.get(phase, 0.0):>{width}.2f}"
+            for phase, width in (("train", 16), ("seal", 6), ("store", 7), ("ledger", 8), ("aggregate", 11))
+        )
+        line = f"{commit.round:>5}{commit.correct / commit.total:>11.4f}{commit.loss_micro / 1e6:>8.3f}"
+        counts = f"{len(commit.accepted):>11}{len(commit.rejected):>11}{report.ciphertext_bytes:>11,}"
+        self._console.print(line + counts + spent, highlight=False, no_wrap=True, crop=False, overflow="ignore")
+
+    def finished(self, run: summary.Summary, root: Path, plots: list[Path]) -> None:
+        """Print the table of holders, and where everything is."""
+        table = Table(box=None, pad_edge=False)
+        for name, justify in (("holder", "left"), ("accepted", "right"), ("rejected", "left"), ("credit", "right")):
+            table.add_column(name, justify=justify)  # type: ignore[arg-type]
+        for name, holder in run.holders.items():
+            reasons = ", ".join(f"{count} {reason}" for reason, count in holder.rejected.items()) or "-"
+            label = f"{name} ({self._hostile[name]})" if name in self._hostile else name
+            table.add_row(label, str(holder.accepted), reasons, f"{holder.credit / 1_000_000:.3f}")
+        self._console.print()
+        self._console.print(table)
+        accuracy = f"{run.accuracy[-1]:.4f}" if run.accuracy else "none yet"
+        lines = {
+            "accuracy": f"{accuracy} after {run.rounds} rounds",
+            "checkpoint": run.checkpoint,
+            "log head": f"{run.head} ({run.entries} entries)",
+            "run folder": str(root),
+            "plots": ", ".join(str(path) for path in plots),
+        }
+        self._console.print()
+        for label, text in lines.items():
+            self._console.print(f"{label:<12}{text}", highlight=False, soft_wrap=True)
+
+    def _tell(self, what: str) -> None:
+        if self._status is not None:
+            self._status.update(f"{self._round}: {what}")
+
+
+def audited(console: Console, report: replay.Report) -> None:
+    """Print what an audit checked."""
+    for what, count in report.checked.items():
+        console.print(f"{what:<14}{count:>8,}", highlight=False)
+    console.print()
+    recomputed = f"{report.recomputed} of {report.rounds} rounds recomputed from their ciphertext"
+    if report.recomputed < report.rounds:
+        recomputed += "; the rest were not disclosed, so their aggregates and credits are claims"
+    console.print(f"{recomputed}, {report.seconds:.1f} s", highlight=False)
+    console.print(f"{'checkpoint':<12}{report.checkpoint}", highlight=False)
+    console.print(f"{'log head':<12}{report.head}", highlight=False)
+    console.print("no difference", style="bold green")
+
+
+def log_to(console: Console, level: int) -> None:
+    """Show warnings of our own packages on the console that the progress uses."""
+    from rich.logging import RichHandler  # noqa: PLC0415  0.1 s that `--json` need not pay
+
+    handler = RichHandler(console=console, show_time=False, show_path=False)
+    for name in ("client", "orchestrator", "ledger", "exchange", "aggregation"):
+        logger = logging.getLogger(name)
+        logger.setLevel(level)
+        logger.handlers = [handler]

@@ -1,0 +1,189 @@
+"""`folkmoot audit`: every statement checked and every result recomputed, from the genesis on, with no key but those disclosed.
+
+An auditor trusts nothing it has not recomputed: hashes and links of the log, its signed checkpoints, each signature by the key
+that was valid at that position, what each round had to be, and from the ciphertext up what it came to. Metrics are the one
+claim it reports without checking: they depend on the machine's floating point.
+"""
+
+import collections
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+
+from client import agreement, checkpoint, training
+from client import errors as client_errors
+from exchange import blocks, recipients
+from exchange import errors as exchange_errors
+from ledger import checkpoint as log_checkpoint
+from ledger import errors as ledger_errors
+from ledger import history, log, merkle, statements
+from orchestrator import errors, folder, journal, opening, settlement
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """An audit that found no difference.
+
+    Attributes:
+        checked: how many of each kind were checked or recomputed.
+        rounds: committed.
+        recomputed: rounds worked out again from their ciphertext; fewer than `rounds` where identities were not disclosed.
+        checkpoint: CID of the last model.
+        head: hash of the last entry.
+        seconds: wall time.
+    """
+
+    checked: Mapping[str, int]
+    rounds: int
+    recomputed: int
+    checkpoint: str
+    head: str
+    seconds: float
+
+
+class Replay:
+    """One audit of one run folder.
+
+    Args:
+        where: the folder; nothing in it is written.
+        progress: is told of each round that was checked, and of how many the plan has.
+    """
+
+    def __init__(self, where: folder.RunFolder, progress: Callable[[int, int], None]) -> None:
+        self._folder = where
+        self._store = blocks.BlockStore(where.store)
+        self._progress = progress
+        self._known = history.EMPTY
+        self._frontier = merkle.Frontier()
+        self._checked = collections.Counter[str]()
+        self._recomputed = 0
+
+    def audit(self) -> Report:
+        """The report, if everything is as the protocol says.
+
+        Raises:
+            AuditError: the first thing that is not, by name.
+        """
+        start = time.perf_counter()
+        try:
+            with journal.published(self._folder.existing().ledger) as record:
+                notes = dict(record.notes())
+                for entry in record.entries():
+                    self._entry(entry, notes.pop(entry.seq + 1, None))
+                head = record.head
+        except (ledger_errors.LedgerError, exchange_errors.ExchangeError, client_errors.ClientError) as error:
+            raise errors.AuditError(str(error)) from error
+        if notes:
+            message = f"the log ends after {self._frontier.size} entries, but a signed checkpoint promises {min(notes)}"
+            raise errors.AuditError(message)
+        return Report(
+            checked=dict(self._checked),
+            rounds=self._known.round,
+            recomputed=self._recomputed,
+            checkpoint=self._known.checkpoint or "",
+            head=head,
+            seconds=time.perf_counter() - start,
+        )
+
+    def _entry(self, entry: log.Entry, signed_note: bytes | None) -> None:
+        before = self._known
+        try:
+            self._known = history.apply(before, entry.seq, entry.envelope)
+            statement = statements.parse(entry.envelope.payload)
+        except ledger_errors.LedgerError as error:
+            raise errors.AuditError(f"entry {entry.seq}: {error}") from error
+        self._frontier.append(merkle.leaf_hash(entry.leaf))
+        self._checked.update(["entries", "links", "signatures"])
+        match statement:
+            case statements.Genesis():
+                self._agreed = agreement.Agreement.read(entry.envelope)
+                self._read_checkpoint(statement.checkpoint)
+            case statements.RoundOpen():
+                self._opening(statement, before)
+            case statements.RoundDisclose():
+                self._disclosed(statement, before)
+            case statements.CreditTransfer() if self._agreed.plan.disclosure == "none":
+                self._undisclosed(before)
+        if signed_note is not None:
+            self._note(signed_note)
+
+    def _opening(self, statement: statements.RoundOpen, before: history.History) -> None:
+        prescribed = opening.prescribe(self._agreed, before, statement.recipients, self._get)
+        # The task's code digest is the holders' business: an auditor may have another version of the code.
+        prescribed = dataclasses.replace(prescribed, task=statement.task)
+        _compare(statement.round, "opening", statement, prescribed)
+
+    def _disclosed(self, statement: statements.RoundDisclose, before: history.History) -> None:
+        """With the round's identity: everything again, from the ciphertext up."""
+        record = before.current
+        if record is None or record.commit is None or record.credit is None:
+            raise errors.AuditError(f"round {statement.round}: disclosed before it was committed")
+        opened, commit = record.open, record.commit
+        if str(recipients.parse_identity(statement.identity).recipient) not in opened.recipients:
+            raise errors.AuditError(f"round {opened.round}: the disclosed identity is not the one it was opened with")
+        parent = self._read_checkpoint(opened.parent)
+        offers = settlement.sealed_offers(before)
+        outcome = settlement.settle(self._agreed, opened, offers, statement.identity, parent, self._store.get)
+        _compare_verdicts(commit, outcome)
+        claimed = training.Judged(correct=commit.correct, total=commit.total, loss=commit.loss_micro / 1_000_000)
+        again = settlement.closing(outcome, self._agreed, opened, statement.identity, claimed)
+        _compare(opened.round, "commit", commit, again.commit)
+        _compare(opened.round, "credit", record.credit, again.credit)
+        if self._get(commit.aggregate) != outcome.aggregate_file:
+            raise errors.AuditError(f"round {opened.round}: the stored aggregate is not the recomputed one")
+        self._read_checkpoint(commit.checkpoint)
+        self._recomputed += 1
+        self._checked.update({"ciphertexts": len(offers), "aggregates": 1, "checkpoints": 1})
+        self._checked["credits"] += len(record.credit.postings)
+        self._progress(opened.round, self._agreed.plan.rounds)
+
+    def _note(self, signed_note: bytes) -> None:
+        """A signed checkpoint of the log at this very size."""
+        name = journal.origin(self._agreed.coordinator.fingerprint)
+        signed = log_checkpoint.verify(signed_note, name, self._agreed.coordinator)
+        if (signed.size, signed.root) != (self._frontier.size, self._frontier.root()):
+            message = f"the signed checkpoint of {signed.size} entries has root {signed.root.hex()}"
+            raise errors.AuditError(f"{message}, the entries have {self._frontier.root().hex()}")
+        self._checked["roots"] += 1
+
+    def _undisclosed(self, before: history.History) -> None:
+        """Without the round's identity: the bytes are those named, and the checkpoint follows from the aggregate."""
+        record = before.current
+        if record is None or record.commit is None:
+            raise errors.AuditError("a round was credited before it was committed")
+        opened, commit = record.open, record.commit
+        for offer in settlement.sealed_offers(before):
+            if offer.author in commit.accepted:
+                self._store.get(offer.ciphertext, limit=offer.size)
+                self._checked["ciphertexts"] += 1
+        aggregate = settlement.read_aggregate(self._get(commit.aggregate), self._agreed.specs)
+        parent = self._read_checkpoint(opened.parent)
+        file = settlement.step(self._agreed, opened, parent, aggregate)
+        if self._get(commit.checkpoint) != file:
+            raise errors.AuditError(f"round {opened.round}: the checkpoint is not what its aggregate leads to")
+        self._checked.update(["aggregates", "checkpoints"])
+        self._progress(opened.round, self._agreed.plan.rounds)
+
+    def _read_checkpoint(self, cid: str) -> checkpoint.Checkpoint:
+        return checkpoint.decode(self._get(cid), cid, self._agreed.specs)
+
+    def _get(self, cid: str) -> bytes:
+        return self._store.get(cid, limit=settlement.file_limit(self._agreed))
+
+
+def _compare_verdicts(commit: statements.RoundCommit, outcome: settlement.Settlement) -> None:
+    recorded = dict.fromkeys(commit.accepted, "accepted") | dict(commit.rejected)
+    again = dict.fromkeys(outcome.accepted, "accepted") | dict(outcome.rejected)
+    for member, verdict in recorded.items():
+        if again.get(member) != verdict:
+            why = f" ({outcome.details[member]})" if member in outcome.details else ""
+            message = f"round {commit.round}: {member} is on record as {verdict}, recomputed as {again.get(member)}"
+            raise errors.AuditError(message + why)
+
+
+def _compare(number: int, what: str, recorded: statements.Predicate, again: statements.Predicate) -> None:
+    for field in dataclasses.fields(recorded):
+        said, is_so = getattr(recorded, field.name), getattr(again, field.name)
+        if said != is_so:
+            message = f"round {number}: {what} says {field.name} {said!r}, recomputed {is_so!r}"
+            raise errors.AuditError(message)

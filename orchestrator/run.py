@@ -1,0 +1,65 @@
+"""`folkmoot run`: one run on one folder, from wherever its ledger stands to the end of its plan."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ledger import log
+from orchestrator import config as config_door
+from orchestrator import coordinator, errors, folder, inprocess, journal, metrics, pool, progress, settings, summary
+
+
+def execute(config: settings.RunConfig, show: progress.Progress) -> tuple[summary.Summary, Path]:
+    """Start or resume the run that `config` describes; its summary, and its folder.
+
+    Raises:
+        FolderError: the folder is busy, or holds another run.
+        OrchestratorError, LedgerError: the run cannot go on; what is on the ledger stays, and the same command resumes.
+    """
+    where = folder.RunFolder(root=config.folder)
+    with where.locked():
+        _require_same_attack(config, where)
+        lines = metrics.MetricsFile(where.metrics)
+        if where.ledger.exists():
+            with _read(where) as record:
+                lines.rebuild(record)
+        _run(config, where, [lines, show])
+        with _read(where) as record:
+            lines.rebuild(record)
+            return summary.read(record), where.root
+
+
+def _read(where: folder.RunFolder) -> log.Log:
+    origin = journal.origin(where.coordinator_key().public.fingerprint)
+    return log.Log.open(where.ledger, origin=origin, read_only=True)
+
+
+def _run(config: settings.RunConfig, where: folder.RunFolder, listeners: Sequence[coordinator.Listener]) -> None:
+    workers = _pool(config)
+    try:
+        coordinator.Coordinator(
+            where,
+            config.plan,
+            hostile=config.hostile,
+            workers=workers,
+            threads=config.threads,
+            listeners=listeners,
+        ).run()
+    finally:
+        workers.close()
+
+
+def _pool(config: settings.RunConfig) -> pool.Pool:
+    if config.pool == "inprocess":
+        return inprocess.InProcessPool()
+    return pool.RayPool(config.workers)
+
+
+def _require_same_attack(config: settings.RunConfig, where: folder.RunFolder) -> None:
+    """The plan is on the ledger; who is hostile is not, so the folder's own configuration tells."""
+    if not where.config.exists():
+        folder.write(where.config, config.resolved.encode())
+        return
+    before = config_door.hostile_in(where.config)
+    if before != dict(config.hostile):
+        message = f"{where.root} holds a run with other hostile holders ({before or 'none'})"
+        raise errors.FolderError(f"{message}: choose another folder with dir=NEW, or repeat its configuration")

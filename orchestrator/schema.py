@@ -1,0 +1,88 @@
+"""Which configuration keys exist, and of what type. No value stands here: values are in `conf/`, each written once."""
+
+import dataclasses
+
+from omegaconf import MISSING
+
+
+@dataclasses.dataclass
+class TaskSchema:
+    """Keys of `task`."""
+
+    name: str = MISSING
+    holders: int = MISSING
+    alpha: float = MISSING
+    hidden: int = MISSING
+    epochs: int = MISSING
+    batch: int = MISSING
+    learning_rate: float = MISSING
+    momentum: float = MISSING
+
+
+@dataclasses.dataclass
+class RuleSchema:
+    """Keys of `rule`."""
+
+    name: str = MISSING
+    pre: str = MISSING
+    byzantine: int = MISSING
+    learning_rate: float = MISSING
+
+
+@dataclasses.dataclass
+class AttackSchema:
+    """Keys of `attack`."""
+
+    behaviours: dict[str, str] = MISSING
+
+
+@dataclasses.dataclass
+class PrivacySchema:
+    """Keys of `privacy`."""
+
+    clip_norm: float = MISSING
+
+
+@dataclasses.dataclass
+class NamedSchema:
+    """Keys of `store` and of `ledger`."""
+
+    name: str = MISSING
+
+
+@dataclasses.dataclass
+class CohortSchema:
+    """Keys of `cohort`."""
+
+    size: int = MISSING
+    deadline: int = MISSING
+
+
+@dataclasses.dataclass
+class PoolSchema:
+    """Keys of `pool`."""
+
+    name: str = MISSING
+    workers: int = MISSING
+    threads: int = MISSING
+
+
+@dataclasses.dataclass
+class Schema:
+    """Keys of a run's configuration."""
+
+    task: TaskSchema = MISSING
+    rule: RuleSchema = MISSING
+    attack: AttackSchema = MISSING
+    privacy: PrivacySchema = MISSING
+    store: NamedSchema = MISSING
+    ledger: NamedSchema = MISSING
+    cohort: CohortSchema = MISSING
+    pool: PoolSchema = MISSING
+    rounds: int = MISSING
+    seed: int = MISSING
+    disclosure: str = MISSING
+    credit_pool: int = MISSING
+    headroom_bits: int = MISSING
+    runs: str = MISSING
+    dir: str | None = MISSING

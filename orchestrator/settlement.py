@@ -1,0 +1,204 @@
+"""What a sealed round comes to: verdicts, aggregate, checkpoint and credit, as a function of public bytes and one identity.
+
+The coordinator settles a round to commit it; an auditor settles it again and compares. Both call this module, so that there is
+one meaning of a round (docs/protocol.md P10-P14).
+
+    offers -> open each -> accepted rows, sorted by member, int16 (clients, dim)
+           -> rule -> refine -> aggregate, int32 (dim)  -> outer step -> checkpoint file -> CID
+           -> Gram scores -> credit by largest remainder
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+
+from aggregation import credit, lattice, outer, rules
+from aggregation import errors as aggregation_errors
+from client import agreement, checkpoint, plan, training, update
+from exchange import errors as exchange_errors
+from exchange import recipients, sealing, tensors, unixfs
+from ledger import accounts, context, history, statements
+from orchestrator import founding
+
+AGGREGATE_FORMAT = "folkmoot-aggregate/v1"
+
+
+class Fetch(Protocol):
+    """Bytes by CID."""
+
+    def __call__(self, cid: str, *, limit: int) -> bytes:
+        """The bytes of `cid`, at most `limit` of them; `ExchangeError` where there are none."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """A sealed round, worked out.
+
+    Attributes:
+        accepted: members whose updates count, sorted.
+        rejected: every other member of the cohort with its reason code, sorted.
+        details: for a rejected member, the reason in words; not part of the record.
+        aggregate_file: safetensors of the int32 aggregate, in 1/256 of a lattice step.
+        aggregate: CID of that file.
+        checkpoint_file: the new model.
+        checkpoint: the same, parsed.
+        credit: micro-credits by accepted member, summing to the plan's pool, or all zero.
+    """
+
+    accepted: tuple[str, ...]
+    rejected: tuple[tuple[str, str], ...]
+    details: Mapping[str, str]
+    aggregate_file: bytes
+    aggregate: str
+    checkpoint_file: bytes
+    checkpoint: checkpoint.Checkpoint
+    credit: Mapping[str, int]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """The statements that end a round; `disclose` is None where the plan keeps the round's identity secret."""
+
+    commit: statements.RoundCommit
+    credit: statements.CreditTransfer
+    disclose: statements.RoundDisclose | None
+
+
+def settle(
+    agreed: agreement.Agreement,
+    opening: statements.RoundOpen,
+    offers: Sequence[statements.UpdateOffer],
+    identity: str,
+    parent: checkpoint.Checkpoint,
+    fetch: Fetch,
+) -> Settlement:
+    """The outcome that the plan prescribes for a sealed round.
+
+    Args:
+        agreed: the run.
+        opening: the round.
+        offers: the sealed ones, at most one a member.
+        identity: text of the age identity that the round's updates are sealed to.
+        parent: the checkpoint the round started from.
+        fetch: where ciphertext is read from.
+    """
+    on = lattice.Lattice(sizes=tuple(s.size for s in agreed.specs), exponents=opening.exponents)
+    rows: dict[str, torch.Tensor] = {}
+    reasons = dict.fromkeys(opening.cohort, "no-offer")
+    details: dict[str, str] = {}
+    for offer in sorted(offers, key=lambda each: each.author):
+        try:
+            rows[offer.author] = _open(offer, agreed, on, identity, fetch)
+            del reasons[offer.author]
+        except (exchange_errors.ExchangeError, aggregation_errors.AggregationError) as error:
+            reasons[offer.author], details[offer.author] = error.code, str(error)
+    accepted = tuple(sorted(rows))
+    matrix = torch.stack([rows[name] for name in accepted]) if rows else torch.empty((0, on.dim), dtype=torch.int16)
+    aggregate = _aggregate(matrix, agreed.plan.rule)
+    file = _aggregate_file(aggregate, agreed.specs)
+    after = step(agreed, opening, parent, aggregate)
+    scores = credit.gram_scores(matrix, aggregate) if accepted else []
+    return Settlement(
+        accepted=accepted,
+        rejected=tuple(sorted(reasons.items())),
+        details=details,
+        aggregate_file=file,
+        aggregate=str(unixfs.of(file)),
+        checkpoint_file=after,
+        checkpoint=checkpoint.decode(after, str(unixfs.of(after)), agreed.specs),
+        credit=accounts.split(agreed.plan.credit.pool, dict(zip(accepted, scores, strict=True))),
+    )
+
+
+def read_aggregate(file: bytes, specs: Sequence[tensors.TensorSpec]) -> torch.Tensor:
+    """The int32 `(dim,)` aggregate in a file that `settle` made."""
+    parsed = tensors.decode(file, specs, dtype="I32", metadata={"format": AGGREGATE_FORMAT})
+    return torch.frombuffer(bytearray(parsed.data), dtype=torch.int32)
+
+
+def step(
+    agreed: agreement.Agreement, opening: statements.RoundOpen, parent: checkpoint.Checkpoint, aggregate: torch.Tensor
+) -> bytes:
+    """The checkpoint file that the outer step makes of `parent` and an int32 `(dim,)` aggregate (docs/protocol.md P12)."""
+    on = lattice.Lattice(sizes=tuple(spec.size for spec in agreed.specs), exponents=opening.exponents)
+    weights = outer.sgd(
+        parent.weights, lattice.decode_refined(on, aggregate), learning_rate=agreed.plan.rule.learning_rate
+    )
+    return checkpoint.encode(weights, agreed.specs, round_number=opening.round, parent=parent.cid)
+
+
+def closing(
+    outcome: Settlement,
+    agreed: agreement.Agreement,
+    opening: statements.RoundOpen,
+    identity: str,
+    judged: training.Judged,
+) -> Closing:
+    """What the coordinator signs: commit, credit and, if the plan discloses it, the round's identity.
+
+    Args:
+        outcome: the round, worked out.
+        agreed: the run.
+        opening: the round.
+        identity: of the round.
+        judged: the new checkpoint on the public test set: a claim, which no auditor takes on trust.
+    """
+    where: Mapping[str, Any] = {"author": founding.COORDINATOR, "run": agreed.run, "round": opening.round}
+    commit = statements.RoundCommit(
+        **where,
+        accepted=outcome.accepted,
+        rejected=outcome.rejected,
+        aggregate=outcome.aggregate,
+        checkpoint=outcome.checkpoint.cid,
+        correct=judged.correct,
+        total=judged.total,
+        loss_micro=min(round(judged.loss * 1_000_000), 2**53 - 1),
+    )
+    postings = tuple(sorted(outcome.credit.items()))
+    transfer = statements.CreditTransfer(**where, pool=agreed.plan.credit.pool, postings=postings)
+    disclosed = agreed.plan.disclosure == "public"
+    disclose = statements.RoundDisclose(**where, identity=identity) if disclosed else None
+    return Closing(commit=commit, credit=transfer, disclose=disclose)
+
+
+def sealed_offers(known: history.History) -> list[statements.UpdateOffer]:
+    """The offers that the open round's seal lists."""
+    counted = set(known.seal.offers) if known.seal is not None else set()
+    return [offer for seq, offer in known.offers.values() if seq in counted]
+
+
+def file_limit(agreed: agreement.Agreement) -> int:
+    """Bytes that a checkpoint or an aggregate of this run may have."""
+    return 4 * sum(spec.size for spec in agreed.specs) + 2**20
+
+
+def _open(
+    offer: statements.UpdateOffer,
+    agreed: agreement.Agreement,
+    on: lattice.Lattice,
+    identity: str,
+    fetch: Fetch,
+) -> torch.Tensor:
+    bound = context.context_digest(offer.run, offer.round, offer.parent, offer.author)
+    ciphertext = fetch(offer.ciphertext, limit=offer.size)
+    if len(ciphertext) != offer.size:
+        raise exchange_errors.SealError(f"{offer.author} offered {offer.size} bytes, the store has {len(ciphertext)}")
+    reader = recipients.parse_identity(identity)
+    file = sealing.unseal(ciphertext, identities=[reader], context=bound)
+    return update.decode(file, agreed.specs, on, context=bound)
+
+
+def _aggregate(matrix: torch.Tensor, rule: plan.RulePlan) -> torch.Tensor:
+    """The rule's int32 aggregate; zero where too few updates are left for it to hold its promise."""
+    try:
+        rules.check(rule.name, rule.pre, len(matrix), rule.byzantine)
+    except aggregation_errors.RuleError:
+        return torch.zeros(matrix.shape[1], dtype=torch.int32)
+    return lattice.refine(rules.aggregate(matrix, rule=rule.name, pre=rule.pre, byzantine=rule.byzantine))
+
+
+def _aggregate_file(aggregate: torch.Tensor, specs: Sequence[tensors.TensorSpec]) -> bytes:
+    data = aggregate.numpy().astype("<i4", copy=False).data.cast("B")
+    return bytes(tensors.encode(specs, dtype="I32", data=data, metadata={"format": AGGREGATE_FORMAT}))
