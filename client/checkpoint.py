@@ -34,7 +34,7 @@ class Checkpoint:
     cid: str
     round: int
     parent: str
-    weights: torch.Tensor
+    weights: torch.Tensor = dataclasses.field(compare=False)  # the CID says it all
 
 
 def encode(weights: torch.Tensor, specs: Sequence[tensors.TensorSpec], *, round_number: int, parent: str) -> bytes:

@@ -32,19 +32,19 @@ OURS = (
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="folkmoot")
 def cli() -> None:
-    r"""Decentralized federated learning whose every result can be checked by a stranger.
+    """Decentralized federated learning whose every result can be checked by a stranger.
 
     \b
     folkmoot run                    train on real data, two of ten holders hostile
     folkmoot audit runs/digits-...  recompute all of it
-    """
+    """  # noqa: D301  click reads the escape
 
 
 @cli.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 @click.argument("overrides", nargs=-1, type=click.UNPROCESSED)
 def run(overrides: tuple[str, ...], *, as_json: bool) -> None:
-    r"""Start a run, or resume the one that the same command began.
+    """Start a run, or resume the one that the same command began.
 
     OVERRIDES are Hydra's: GROUP=CHOICE picks a file of a group, KEY=VALUE sets a value. Hydra's flags follow too: --multirun,
     --config-dir DIR, --cfg job.
@@ -58,7 +58,7 @@ def run(overrides: tuple[str, ...], *, as_json: bool) -> None:
     folkmoot run --multirun rule=mean,median      one run each
     folkmoot run --cfg job                        show the configuration, run nothing
     folkmoot run dir=/data/my-run                 in this folder; the same command resumes
-    """
+    """  # noqa: D301  click reads the escape
     from orchestrator import config, plots, progress, settings  # noqa: PLC0415  `--help` need not wait for torch
     from orchestrator import run as main_job  # noqa: PLC0415
 
@@ -92,14 +92,14 @@ def run(overrides: tuple[str, ...], *, as_json: bool) -> None:
 @click.argument("run_folder", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 def audit(run_folder: Path, *, as_json: bool) -> None:
-    r"""Recompute a run from its genesis: every signature, link, root, CID, aggregate, checkpoint and credit.
+    """Recompute a run from its genesis: every signature, link, root, CID, aggregate, checkpoint and credit.
 
     Needs no key but the round identities that the run disclosed. Exits 1 and names the first thing that differs.
 
     \b
     folkmoot audit runs/digits-d26fbcc8
     folkmoot audit runs/digits-d26fbcc8 --json
-    """
+    """  # noqa: D301  click reads the escape
     from orchestrator import folder, progress, replay  # noqa: PLC0415
 
     console = Console(stderr=True, soft_wrap=True)
@@ -124,14 +124,14 @@ def audit(run_folder: Path, *, as_json: bool) -> None:
 @click.option("--input", "inputs", type=click.Path(path_type=Path), help=".npy or .csv, one example a row.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def infer(run_folder: Path, cid: str | None, inputs: Path | None, *, as_json: bool) -> None:
-    r"""Predict with a committed checkpoint, after verifying its lineage in the log.
+    """Predict with a committed checkpoint, after verifying its lineage in the log.
 
     Without --input it is judged on the task's public test set.
 
     \b
     folkmoot infer runs/digits-d26fbcc8
     folkmoot infer runs/digits-d26fbcc8 --checkpoint bafkrei... --input digits.csv
-    """
+    """  # noqa: D301  click reads the escape
     from orchestrator import folder  # noqa: PLC0415
     from orchestrator import infer as inference  # noqa: PLC0415
 
@@ -165,7 +165,7 @@ def _fail(error: Exception) -> NoReturn:
 
 def main() -> None:
     """Entry point of the console script."""
-    cli()
+    cli(prog_name="folkmoot")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ claim it reports without checking: they depend on the machine's floating point.
 import collections
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from client import agreement, checkpoint, training
 from client import errors as client_errors
@@ -68,6 +68,7 @@ class Replay:
         try:
             with journal.published(self._folder.existing().ledger) as record:
                 notes = dict(record.notes())
+                self._require_published(notes.values())
                 for entry in record.entries():
                     self._entry(entry, notes.pop(entry.seq + 1, None))
                 head = record.head
@@ -136,6 +137,11 @@ class Replay:
         self._checked.update({"ciphertexts": len(offers), "aggregates": 1, "checkpoints": 1})
         self._checked["credits"] += len(record.credit.postings)
         self._progress(opened.round, self._agreed.plan.rounds)
+
+    def _require_published(self, notes: Collection[bytes]) -> None:
+        """What the world was shown is one of the notes that the log keeps, each of which is verified on the way."""
+        if self._folder.checkpoint.read_bytes() not in notes:
+            raise errors.AuditError(f"the published checkpoint {self._folder.checkpoint} is not one the log ever signed")
 
     def _note(self, signed_note: bytes) -> None:
         """A signed checkpoint of the log at this very size."""

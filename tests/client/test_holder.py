@@ -1,0 +1,170 @@
+"""A holder's part: consent first, then one sealed, signed, lasting offer."""
+
+import dataclasses
+import os
+import stat
+from pathlib import Path
+
+import pytest
+import torch
+
+from aggregation import lattice
+from client import checkpoint, errors, privacy, seeds, update
+from exchange import errors as exchange_errors
+from exchange import sealing
+from ledger import context, dsse, keys, statements
+from ledger import errors as ledger_errors
+from tests import federation
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> federation.Federation:
+    return federation.Federation(tmp_path)
+
+
+def blocks_in(world: federation.Federation) -> int:
+    return sum(1 for path in (world.folder / "blocks").rglob("*") if path.is_file())
+
+
+def test_an_offer_opens_to_the_update_it_announces(world: federation.Federation) -> None:
+    """The recipient finds lattice integers under the round's context; the size and CID in the offer are those of the bytes."""
+    offer = world.contribute("holder-00")
+    ciphertext = world.get(offer.ciphertext)
+    bound = context.context_digest(offer.run, offer.round, offer.parent, offer.author)
+    file = sealing.unseal(ciphertext, identities=[world.identity], context=bound)
+    on = lattice.Lattice(
+        sizes=tuple(s.size for s in world.agreed.specs), exponents=world.agreed.opening(world.opening).exponents
+    )
+    integers = update.decode(file, world.agreed.specs, on, context=bound)
+    assert len(ciphertext) == offer.size
+    assert integers.abs().max() > 0
+    assert offer.runtime["torch"] == torch.__version__
+
+
+def test_an_update_is_clipped_before_it_leaves(tmp_path: Path) -> None:
+    """Whatever training did, the L2 norm of what leaves is at most the plan's bound, plus the lattice's rounding."""
+    world = federation.Federation(tmp_path, "privacy.clip_norm=0.01", "headroom_bits=0")
+    opening = world.agreed.opening(world.opening)
+    delta = world.holder("holder-00")._delta(opening, world.start)
+    assert float(delta.norm()) == pytest.approx(0.01, rel=1e-5)
+
+
+def test_clipping_leaves_short_updates_alone() -> None:
+    """3-4-5: a bound of 5 changes nothing, a bound of 1 divides by five."""
+    delta = torch.tensor([3.0, 4.0])
+    assert privacy.clip(delta, 5.0) is delta
+    torch.testing.assert_close(privacy.clip(delta, 1.0), torch.tensor([0.6, 0.8]))
+
+
+def test_a_restarted_holder_announces_the_same_bytes(world: federation.Federation) -> None:
+    """Sealing is randomised, so the offer is kept before it is shown: a retry is not an equivocation (attacks 19, 37)."""
+    first = world.holder("holder-01").contribute(world.opening, world.start).offer
+    stored = blocks_in(world)
+    again = world.holder("holder-01").contribute(world.opening, world.start).offer
+    assert again == first
+    assert blocks_in(world) == stored
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"coordinators": frozenset()}, "policy-coordinator"),
+        ({"tasks": frozenset({"0" * 64})}, "policy-task"),
+        ({"disclosures": frozenset({"none"})}, "policy-disclosure"),
+        ({"rounds": 0}, "policy-rounds"),
+        ({"clip_norm": 1.0}, "policy-clip-norm"),
+    ],
+)
+def test_each_clause_of_the_policy_can_refuse(world: federation.Federation, changes: dict, code: str) -> None:
+    """Default deny: one clause that does not admit the round, and nothing is trained, stored or signed."""
+    before = blocks_in(world)
+    refusing = world.holder("holder-02", consent=world.consent(**changes))
+    with pytest.raises(errors.RefusalError) as caught:
+        refusing.contribute(world.opening, world.start)
+    assert caught.value.code == code
+    assert blocks_in(world) == before
+    assert not (world.folder / "holders" / "holder-02").exists()
+
+
+def test_an_opening_by_another_key_is_refused(world: federation.Federation) -> None:
+    """Only the coordinator of the genesis opens rounds (attack 23)."""
+    opening = world.agreed.opening(world.opening)
+    forged = dsse.sign(statements.build(opening), keys.SigningKey.generate())
+    with pytest.raises(ledger_errors.SignatureError):
+        world.holder("holder-00").contribute(forged, world.start)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"run": "0" * 64}, "wrong-run"),
+        ({"cohort": ("holder-05",)}, "not-in-cohort"),
+        ({"exponents": (0,)}, "wrong-lattice"),
+    ],
+)
+def test_a_round_that_is_not_the_holders_is_refused(world: federation.Federation, changes: dict, code: str) -> None:
+    """A signed opening of another run, without this holder, or with a lattice for another model (attack 14)."""
+    opening = dataclasses.replace(world.agreed.opening(world.opening), **changes)
+    envelope = dsse.sign(statements.build(opening), world.coordinator)
+    with pytest.raises(errors.RefusalError) as caught:
+        world.holder("holder-00").contribute(envelope, world.start)
+    assert caught.value.code == code
+
+
+def test_a_checkpoint_other_than_the_rounds_is_refused(world: federation.Federation) -> None:
+    """A holder trains from the parent the ledger names or not at all."""
+    other = dataclasses.replace(world.start, cid="b" + "a" * 58)
+    with pytest.raises(errors.RefusalError, match="the checkpoint is"):
+        world.holder("holder-00").contribute(world.opening, other)
+
+
+def test_checkpoint_bytes_must_hash_to_their_name(world: federation.Federation) -> None:
+    """One flipped bit in the model and it is not the checkpoint that was announced (attack 30)."""
+    file = bytearray(world.get(world.agreed.checkpoint))
+    file[-1] ^= 1
+    with pytest.raises(errors.CheckpointError, match="expected " + world.agreed.checkpoint):
+        checkpoint.decode(bytes(file), world.agreed.checkpoint, world.agreed.specs)
+
+
+def test_a_checkpoint_says_what_it_follows(world: federation.Federation) -> None:
+    """Round, parent and weights come back as they were written."""
+    weights = world.start.weights + 1
+    file = checkpoint.encode(weights, world.agreed.specs, round_number=3, parent=world.agreed.checkpoint)
+    name = str(world.store.put(file))
+    read = checkpoint.decode(file, name, world.agreed.specs)
+    assert (read.round, read.parent) == (3, world.agreed.checkpoint)
+    assert torch.equal(read.weights, weights)
+
+
+def test_an_update_is_bound_to_its_context(world: federation.Federation) -> None:
+    """The same integers under another context are another update (attack 14)."""
+    integers = torch.zeros(world.model.weights.numel(), dtype=torch.int16)
+    on = lattice.Lattice(sizes=tuple(s.size for s in world.agreed.specs), exponents=(0,) * len(world.agreed.specs))
+    file = update.encode(integers, world.agreed.specs, context=bytes(32))
+    with pytest.raises(exchange_errors.TensorContextError):
+        update.decode(file, world.agreed.specs, on, context=b"\1" * 32)
+
+
+def test_seeds_differ_in_each_part() -> None:
+    """No two of (seed, round, member, purpose) share a seed; the first is derivable with sha256sum."""
+    base = {"round_number": 1, "member": "a", "purpose": "batches"}
+    known = int.from_bytes(
+        __import__("hashlib").sha256(b"folkmoot/seed/v1\n0\n1\na\nbatches").digest()[:8], "big"
+    )
+    assert seeds.derive(0, **base) == known
+    others = [
+        seeds.derive(1, **base),
+        seeds.derive(0, **(base | {"round_number": 2})),
+        seeds.derive(0, **(base | {"member": "b"})),
+        seeds.derive(0, **(base | {"purpose": "noise"})),
+    ]
+    assert len({known, *others}) == 5
+
+
+def test_the_outbox_is_readable_by_the_holder_and_whole(world: federation.Federation) -> None:
+    """What is on disk is the very offer; no temporary file is left beside it."""
+    offer = world.holder("holder-03").contribute(world.opening, world.start).offer
+    folder = world.folder / "holders" / "holder-03"
+    assert [path.name for path in folder.iterdir()] == ["offer.json"]
+    assert dsse.Envelope.parse((folder / "offer.json").read_bytes()) == offer
+    assert stat.S_ISREG(os.lstat(folder / "offer.json").st_mode)

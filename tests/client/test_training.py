@@ -1,0 +1,97 @@
+"""Local training: it learns, repeats itself to the bit, and says so when it diverges."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from client import errors, plan, seeds, task, training
+from client.tasks import digits
+
+SETTINGS = plan.TaskPlan(
+    name="digits", holders=4, alpha=0.5, hidden=16, epochs=2, batch=32, learning_rate=0.1, momentum=0.9
+)
+
+
+@pytest.fixture
+def made() -> task.Task:
+    return digits.load(SETTINGS, seed=0)
+
+
+def trained(made: task.Task, settings: plan.TaskPlan = SETTINGS, *, member: str = "a") -> training.Trained:
+    model = training.FlatModel(made.model(), torch.device("cpu"))
+    batches = seeds.generator(0, round_number=1, member=member, purpose="batches")
+    return training.train(model, training.initial(made, seed=0), made.shard(0), settings, batches)
+
+
+def test_it_equals_torchs_own_sgd(made: task.Task) -> None:
+    """The two-line optimizer on the flat vector is torch.optim.SGD with momentum, to float tolerance."""
+    model = made.model()
+    start = training.initial(made, seed=0)
+    torch.nn.utils.vector_to_parameters(start.clone(), model.parameters())
+    examples, batches = made.shard(0), seeds.generator(0, round_number=1, member="a", purpose="batches")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for _ in range(SETTINGS.epochs):
+        for rows in torch.split(torch.from_numpy(batches.permutation(len(examples))), 32):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(model(examples.inputs[rows]), examples.labels[rows]).backward()
+            optimizer.step()
+    expected = torch.nn.utils.parameters_to_vector(model.parameters()).detach() - start
+    torch.testing.assert_close(trained(made).delta, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_same_seed_gives_the_same_bits(made: task.Task) -> None:
+    """Nothing but the arguments decides; another member's seed decides otherwise."""
+    assert torch.equal(trained(made).delta, trained(made).delta)
+    assert not torch.equal(trained(made).delta, trained(made, member="b").delta)
+
+
+def test_training_lowers_the_loss(made: task.Task) -> None:
+    """The delta, applied, is better on the data it was trained on."""
+    model = training.FlatModel(made.model(), torch.device("cpu"))
+    start = training.initial(made, seed=0)
+    before = training.evaluate(model, start, made.shard(0)).loss
+    after = training.evaluate(model, start + trained(made).delta, made.shard(0)).loss
+    assert after < 0.8 * before
+
+
+def test_divergence_is_named(made: task.Task) -> None:
+    """A loss that is not finite is a TrainingError, never an update."""
+    with pytest.raises(errors.TrainingError, match=r"task\.learning_rate"):
+        trained(made, dataclasses.replace(SETTINGS, learning_rate=1e30, epochs=3))
+
+
+def test_initial_weights_leave_the_callers_generator_alone(made: task.Task) -> None:
+    """Drawing initial weights is a function of the seed and disturbs no other draw."""
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first = training.initial(made, seed=1)
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.equal(first, training.initial(made, seed=1))
+    assert not torch.equal(first, training.initial(made, seed=2))
+
+
+def test_digits_are_split_without_loss_or_overlap() -> None:
+    """1,797 images: 360 for the test, the rest to the holders, each image once; another seed is another split."""
+    shards = [digits.load(SETTINGS, seed=0).shard(number) for number in range(4)]
+    test = digits.load(SETTINGS, seed=0).test()
+    rows = torch.cat([shard.inputs for shard in shards] + [test.inputs])
+    assert len(test) == 360
+    assert len(rows) == 1797
+    assert sorted(map(tuple, rows.tolist())) == sorted(map(tuple, digits._images()[0].tolist()))
+    assert torch.equal(test.inputs, digits.load(SETTINGS, seed=9).test().inputs)
+    assert len(digits.load(SETTINGS, seed=9).shard(0)) != len(shards[0])
+
+
+def test_a_holder_beyond_the_split_is_refused() -> None:
+    """The message says which holders there are."""
+    with pytest.raises(errors.TaskError, match="0 to 3"):
+        digits.load(SETTINGS, seed=0).shard(4)
+
+
+def test_no_holder_goes_empty() -> None:
+    """However unequal the draw, everybody has an example."""
+    settings = dataclasses.replace(SETTINGS, holders=60, alpha=0.01)
+    made = digits.load(settings, seed=0)
+    assert min(len(made.shard(number)) for number in range(60)) >= 1

@@ -1,0 +1,140 @@
+"""The command as a person uses it: exit codes, one-line errors, JSON, help."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from client.tasks import digits
+from orchestrator import cli, config
+
+
+class Result(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def folkmoot(*arguments: str, cwd: Path) -> Result:
+    """The command in this process: its own would import torch again for every test."""
+    with contextlib.chdir(cwd):
+        result = CliRunner().invoke(cli.cli, list(arguments), prog_name="folkmoot")
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Result(result.exit_code, result.stdout, result.stderr)
+
+
+@pytest.fixture(autouse=True)
+def _restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["folkmoot"])
+
+
+def test_it_runs_as_a_module(tmp_path: Path) -> None:
+    """`python -m orchestrator` in a checkout is the same command, and starts without loading torch."""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONPROFILEIMPORTTIME": "1"}
+    command = [sys.executable, "-m", "orchestrator", "--help"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=True)
+    assert result.stdout.startswith("Usage: folkmoot")
+    assert " torch" not in result.stderr
+
+
+@pytest.mark.parametrize("override", ["rule.nmae=mean", "rounds=many", "rule=nothing", "rule.byzantine=9"])
+def test_a_mistake_exits_2_with_one_sentence(tmp_path: Path, override: str) -> None:
+    """No traceback, nothing on standard output, nothing written."""
+    result = folkmoot("run", override, cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.startswith("folkmoot: ")
+    assert result.stderr.count("\n") == 1
+    assert not result.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sweep_with_a_mistake_starts_nothing(tmp_path: Path) -> None:
+    """Every combination is checked before the first runs."""
+    result = folkmoot("run", "--multirun", "pool=inprocess", "rounds=1", "rule=mean,nothing", cwd=tmp_path)
+    assert (result.returncode, list(tmp_path.iterdir())) == (2, [])
+    assert "rule=nothing" in result.stderr
+
+
+def test_a_sweep_runs_each_combination(tmp_path: Path) -> None:
+    """One folder a run, named after what it is."""
+    result = folkmoot("run", "--multirun", "pool=inprocess", "rounds=1", "rule=mean,median", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    expected = {config.compose(["rounds=1", f"rule={rule}"]).folder.name for rule in ("mean", "median")}
+    assert {path.parent.name for path in tmp_path.rglob("ledger.sqlite")} == expected
+
+
+def test_the_configuration_can_be_shown_without_running(tmp_path: Path) -> None:
+    """--cfg job prints YAML and starts nothing."""
+    result = folkmoot("run", "--cfg", "job", "rounds=7", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "rounds: 7" in result.stdout
+    assert not list(tmp_path.rglob("ledger.sqlite"))
+
+
+@pytest.mark.parametrize("command", [(), ("run",), ("audit",), ("infer",)])
+def test_help_shows_examples(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Each command's --help has one to copy."""
+    result = folkmoot(*command, "--help", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "\n  folkmoot " in result.stdout
+
+
+def test_json_is_one_object_on_standard_output(tmp_path: Path) -> None:
+    """What a program reads is not mixed with what a person sees."""
+    result = folkmoot("run", "--json", "pool=inprocess", "rounds=1", "dir=here", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    record = json.loads(result.stdout)
+    assert record["rounds"] == record["planned"] == 1
+    assert record["folder"] == "here"
+    assert all((tmp_path / path).stat().st_size > 1000 for path in record["plots"])
+
+
+def test_an_audit_tells_by_its_exit_code(finished: Path) -> None:
+    """0 and a report; 1 and the first difference, also as JSON; 2 for a folder that holds no run."""
+    good = folkmoot("audit", str(finished), "--json", cwd=finished)
+    assert (good.returncode, json.loads(good.stdout)["ok"]) == (0, True)
+    block = next(path for path in (finished / "blocks").rglob("bafk*"))
+    block.chmod(0o644)
+    block.write_bytes(b"something else")
+    bad = folkmoot("audit", str(finished), "--json", cwd=finished)
+    assert (bad.returncode, json.loads(bad.stdout)["ok"]) == (1, False)
+    assert block.name in bad.stderr
+    none = folkmoot("audit", "nowhere", cwd=finished)
+    assert none.returncode == 2
+    assert none.stderr == "folkmoot: nowhere holds no run (no ledger.sqlite): `folkmoot run` makes one\n"
+
+
+def test_inference_verifies_and_predicts(finished: Path, tmp_path: Path) -> None:
+    """The latest checkpoint by default; the predictions on the test images are those it is judged by."""
+    judged = json.loads(folkmoot("infer", str(finished), "--json", cwd=tmp_path).stdout)
+    assert (judged["round"], judged["total"]) == (2, 360)
+    test = digits.load(config.compose([]).plan.task, seed=0).test()
+    np.save(tmp_path / "test.npy", test.inputs.numpy())
+    result = folkmoot("infer", str(finished), "--input", "test.npy", "--json", cwd=tmp_path)
+    predictions = json.loads(result.stdout)["predictions"]
+    assert sum(int(p == label) for p, label in zip(predictions, test.labels.tolist(), strict=True)) == judged["correct"]
+
+
+def test_inference_refuses_what_the_log_does_not_commit_to(finished: Path, tmp_path: Path) -> None:
+    """A CID outside the lineage, a wrong shape, a pickle, a damaged parent: one sentence each."""
+    stray = folkmoot("infer", str(finished), "--checkpoint", "b" + "a" * 58, cwd=tmp_path)
+    assert (stray.returncode, "commits to no checkpoint" in stray.stderr) == (2, True)
+    np.save(tmp_path / "wrong.npy", np.zeros((2, 3)))
+    shape = folkmoot("infer", str(finished), "--input", "wrong.npy", cwd=tmp_path)
+    assert (shape.returncode, "expected (examples, 64)" in shape.stderr) == (2, True)
+    np.save(tmp_path / "pickle.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    pickled = folkmoot("infer", str(finished), "--input", "pickle.npy", cwd=tmp_path)
+    assert (pickled.returncode, "cannot be read" in pickled.stderr) == (2, True)
+    shutil.rmtree(finished / "blocks")
+    lost = folkmoot("infer", str(finished), cwd=tmp_path)
+    assert lost.returncode == 1
+    assert "Traceback" not in lost.stderr

@@ -1,0 +1,186 @@
+"""Whole runs, in this process: same seed same bits, interrupted or not, whoever misbehaves."""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from client import worker
+from ledger import dsse, keys, statements
+from orchestrator import coordinator, errors, folder, inprocess, journal, progress, replay, summary
+from tests import federation
+
+
+def audit(root: Path) -> replay.Report:
+    return replay.Replay(folder.RunFolder(root=root), lambda _number, _total: None).audit()
+
+
+def test_two_runs_of_one_seed_end_at_the_same_checkpoint(pristine: Path, tmp_path: Path, execute: Callable) -> None:
+    """Other keys, other ciphertext, other log: the same model, to the bit; and another seed, another model."""
+    first = replay.Replay(folder.RunFolder(root=pristine), lambda _number, _total: None).audit()
+    again = execute(tmp_path / "again")
+    other = execute(tmp_path / "other", "seed=1")
+    assert again.checkpoint == first.checkpoint
+    assert again.head != first.head
+    assert other.checkpoint != first.checkpoint
+
+
+def test_a_finished_run_is_left_alone(finished: Path, execute: Callable) -> None:
+    """The same command on a finished run reads the result and adds nothing."""
+    before = (finished / "checkpoint").read_bytes()
+    came_to = execute(finished)
+    assert came_to.entries == 51
+    assert (finished / "checkpoint").read_bytes() == before
+
+
+def test_two_hostile_holders_do_not_matter_much_and_three_malformed_not_at_all(
+    tmp_path: Path, execute: Callable
+) -> None:
+    """Rejected by reason on the ledger in every round, while the seven others train on; and the run audits."""
+    came_to = execute(tmp_path / "run", "attack=malformed")
+    rejected = {name: dict(each.rejected) for name, each in came_to.holders.items() if each.rejected}
+    assert rejected == {
+        "holder-01": {"tensors-shape": 2},
+        "holder-04": {"tensors-dtype": 2},
+        "holder-08": {"seal-garbage": 2},
+    }
+    assert all(came_to.holders[name].credit == 0 for name in rejected)
+    assert audit(tmp_path / "run").recomputed == 2
+
+
+class Interrupting(inprocess.InProcessPool):
+    """A pool whose process dies after so many answers."""
+
+    def __init__(self, answers: int) -> None:
+        super().__init__()
+        self._left = answers
+
+    def wait(self, timeout: float) -> list[worker.Reply]:
+        if self._left == 0:
+            raise KeyboardInterrupt
+        self._left -= 1
+        return super().wait(timeout)
+
+
+def conduct(root: Path, workers: inprocess.InProcessPool) -> None:
+    chosen = federation.settings_for(root)
+    where = folder.RunFolder(root=root)
+    with where.locked(), progress.Progress(Console(quiet=True), {}) as show:
+        coordinator.Coordinator(
+            where, chosen.plan, hostile=chosen.hostile, workers=workers, threads=1, listeners=[show]
+        ).run()
+
+
+@pytest.mark.parametrize("answers", [0, 1, 9, 10, 15])
+def test_an_interrupted_run_ends_at_the_same_checkpoint(pristine: Path, tmp_path: Path, answers: int) -> None:
+    """Stopped after any number of answers, the same command goes on, asks nobody twice, and ends at the same bits."""
+    root = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        conduct(root, Interrupting(answers))
+    conduct(root, inprocess.InProcessPool())
+    report = audit(root)
+    expected = audit(pristine)
+    assert report.checkpoint == expected.checkpoint
+    assert report.checked == {**expected.checked, "roots": report.checked["roots"]}
+
+
+class Forging(inprocess.InProcessPool):
+    """A pool in which one member's offers are signed by a stranger, and another's belong to the round before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stranger = keys.SigningKey.generate()
+        self._old: dict[str, bytes] = {}
+
+    def wait(self, timeout: float) -> list[worker.Reply]:
+        return [self._forged(reply) for reply in super().wait(timeout)]
+
+    def _forged(self, reply: worker.Reply) -> worker.Reply:
+        assert reply.offer is not None
+        if reply.member == "holder-00":
+            payload = dsse.Envelope.parse(reply.offer).payload
+            return worker.Reply(member=reply.member, offer=dsse.sign(payload, self._stranger).to_bytes())
+        if reply.member == "holder-01":
+            return worker.Reply(member=reply.member, offer=self._old.setdefault(reply.member, reply.offer))
+        if reply.member == "holder-02":
+            return worker.Reply(member=reply.member, offer=b'{"payload":1}')
+        return reply
+
+
+def test_offers_the_ledger_refuses_are_named_and_dropped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A stranger's signature, a replayed offer and garbage never reach the ledger; the round goes on (attacks 14, 16, 18)."""
+    with caplog.at_level(logging.WARNING):
+        conduct(tmp_path / "run", Forging())
+    with journal.published(tmp_path / "run" / "ledger.sqlite") as record:
+        came_to = summary.read(record)
+    assert came_to.holders["holder-00"].rejected == {"no-offer": 2}
+    assert came_to.holders["holder-01"].rejected == {"no-offer": 1}
+    assert came_to.holders["holder-02"].rejected == {"no-offer": 2}
+    assert "offer of holder-01 refused" in caplog.text
+    assert audit(tmp_path / "run").recomputed == 2
+
+
+def test_a_folder_with_another_plan_is_refused(finished: Path, execute: Callable) -> None:
+    """The message says what differs and what to do; the folder is untouched."""
+    with pytest.raises(errors.FolderError, match="differs in rounds"):
+        execute(finished, "rounds=3")
+    with pytest.raises(errors.FolderError, match="other hostile holders"):
+        execute(finished, "attack=none")
+    assert audit(finished).recomputed == 2
+
+
+def test_a_busy_folder_is_refused(finished: Path, execute: Callable) -> None:
+    """Two coordinators never work on one folder (attack 42)."""
+    with (
+        folder.RunFolder(root=finished).locked(),
+        pytest.raises(errors.FolderError, match="another process"),
+    ):
+        execute(finished)
+
+
+def test_a_lost_round_identity_stops_the_run(tmp_path: Path) -> None:
+    """Without the identity a round was opened with nothing can be opened: the run stops rather than reject everybody."""
+    root = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        conduct(root, Interrupting(3))
+    (root / "keys" / "rounds" / "1.age").unlink()
+    with pytest.raises(errors.RoundError, match=r"keys/rounds/1\.age"):
+        conduct(root, inprocess.InProcessPool())
+
+
+def test_secrets_stay_where_they_belong(finished: Path) -> None:
+    """Private keys are 0600 and in no other file; a disclosed round's identity is deleted from disk (attacks 47, 48)."""
+    private = [finished / "keys" / "coordinator", *finished.glob("holders/*/key")]
+    assert len(private) == 11
+    assert {path.stat().st_mode & 0o777 for path in private} == {0o600}
+    assert not list(finished.glob("keys/rounds/*"))
+    secrets = [path.read_bytes().splitlines()[2] for path in private]
+    others = [path for path in finished.rglob("*") if path.is_file() and path not in private]
+    assert not any(secret in path.read_bytes() for path in others for secret in secrets)
+
+
+def test_metrics_follow_the_ledger(finished: Path, execute: Callable) -> None:
+    """One line a round; a torn or missing file is rebuilt from the ledger, and what was measured is kept."""
+    path = finished / "metrics.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["round"] for line in lines] == [1, 2]
+    assert set(lines[0]["seconds"]) == {"train", "seal", "store", "ledger", "aggregate", "round"}
+    path.write_text(path.read_text()[:-20])
+    execute(finished)
+    rebuilt = [json.loads(line) for line in path.read_text().splitlines()]
+    assert rebuilt[0] == lines[0]
+    assert rebuilt[1] == {key: value for key, value in lines[1].items() if key not in {"seconds", "bytes"}}
+
+
+def test_the_summary_is_what_the_ledger_says(finished: Path) -> None:
+    """Credit of a round sums to the plan's pool; every holder is in the table."""
+    with journal.published(finished / "ledger.sqlite") as record:
+        came_to = summary.read(record)
+        transfers = [statements.parse(entry.envelope.payload) for entry in record.entries()]
+    paid = [sum(dict(t.postings).values()) for t in transfers if isinstance(t, statements.CreditTransfer)]
+    assert paid == [1_000_000, 1_000_000]
+    assert sum(holder.credit for holder in came_to.holders.values()) == 2_000_000
+    assert len(came_to.holders) == 10

@@ -1,0 +1,270 @@
+"""The audit: finds nothing in an honest run, and names what is wrong in any other."""
+
+import dataclasses
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ledger import dsse, keys, log, statements
+from orchestrator import errors, folder, journal, replay
+
+
+def audit(root: Path) -> replay.Report:
+    return replay.Replay(folder.RunFolder(root=root), lambda _number, _total: None).audit()
+
+
+def commits(root: Path) -> list[statements.RoundCommit]:
+    with journal.published(root / "ledger.sqlite") as record:
+        parsed = [statements.parse(entry.envelope.payload) for entry in record.entries()]
+    return [each for each in parsed if isinstance(each, statements.RoundCommit)]
+
+
+def block(root: Path, cid: str) -> Path:
+    return next((root / "blocks").rglob(cid))
+
+
+def edit(root: Path, *commands: tuple[str, tuple]) -> None:
+    """Change the ledger's rows behind its back."""
+    with sqlite3.connect(root / "ledger.sqlite") as database:
+        for command, values in commands:
+            assert database.execute(command, values).rowcount >= 1
+    database.close()
+
+
+def rewrite(root: Path, change: Callable[[statements.Predicate], statements.Predicate]) -> None:
+    """What a dishonest operator can do: change a statement, sign it again, chain and publish everything anew."""
+    where = folder.RunFolder(root=root)
+    key = where.coordinator_key()
+    signers = {path.name: keys.SigningKey.load(path / "key") for path in where.holders.iterdir()} | {"coordinator": key}
+    with journal.published(where.ledger) as record:
+        envelopes = [entry.envelope for entry in record.entries()]
+        sizes = [size for size, _ in record.notes()]
+    for path in root.glob("ledger.sqlite*"):
+        path.unlink()
+    where.checkpoint.unlink()
+    with log.Log.open(where.ledger, origin=journal.origin(key.public.fingerprint)) as record:
+        for envelope in envelopes:
+            statement = statements.parse(envelope.payload)
+            changed = change(statement)
+            if changed != statement:
+                envelope = dsse.sign(statements.build(changed), signers[statement.author])  # noqa: PLW2901
+            record.append([envelope], head=record.head)
+            if record.size in sizes:
+                record.publish(key)
+
+
+def test_an_honest_run_audits(finished: Path) -> None:
+    """Every entry, signature and link; both rounds recomputed; the folder is left as it was."""
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    report = audit(finished)
+    assert report.recomputed == report.rounds == 2
+    assert report.checked["entries"] == report.checked["signatures"] == report.checked["links"] == 51
+    assert report.checked["ciphertexts"] == report.checked["credits"] == 20
+    assert report.checkpoint == commits(finished)[-1].checkpoint
+    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
+
+
+def test_an_honest_rewrite_audits(finished: Path) -> None:
+    """The attacker's tool of the tests below is itself sound: changing nothing, it leaves a run that audits."""
+    rewrite(finished, lambda statement: statement)
+    assert audit(finished).recomputed == 2
+
+
+def test_the_audit_needs_no_private_key(finished: Path) -> None:
+    """Without any key file, and without any holder's folder, the audit is the same."""
+    shutil.rmtree(finished / "keys")
+    shutil.rmtree(finished / "holders")
+    assert audit(finished).recomputed == 2
+
+
+@pytest.mark.parametrize("what", ["ciphertext", "aggregate", "checkpoint"])
+def test_a_flipped_byte_in_a_block_is_named(finished: Path, what: str) -> None:
+    """Any block of the record that does not hash to its name ends the audit, by that name (attack 30)."""
+    commit = commits(finished)[0]
+    if what == "ciphertext":
+        with journal.published(finished / "ledger.sqlite") as record:
+            parsed = [statements.parse(entry.envelope.payload) for entry in record.entries()]
+        cid = next(each.ciphertext for each in parsed if isinstance(each, statements.UpdateOffer))
+    else:
+        cid = getattr(commit, what)
+    path = block(finished, cid)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(data)
+    with pytest.raises(errors.AuditError, match=cid):
+        audit(finished)
+
+
+def test_a_missing_block_is_named(finished: Path) -> None:
+    """A checkpoint that nobody kept cannot be checked, and the audit says so (attack 34)."""
+    cid = commits(finished)[-1].checkpoint
+    block(finished, cid).unlink()
+    with pytest.raises(errors.AuditError, match=cid):
+        audit(finished)
+
+
+@pytest.mark.parametrize("column", ["leaf", "hash", "eid"])
+@pytest.mark.parametrize("seq", [0, 24, 50])
+def test_a_flipped_byte_in_a_ledger_row_is_named(finished: Path, column: str, seq: int) -> None:
+    """First, middle or last entry, in any column: the audit names the position (attack 41)."""
+    with sqlite3.connect(finished / "ledger.sqlite") as database:
+        (value,) = database.execute(f"SELECT {column} FROM entry WHERE seq = ?", (seq,)).fetchone()
+    database.close()
+    changed = bytearray(value)
+    changed[len(changed) // 2] ^= 1
+    edit(finished, (f"UPDATE entry SET {column} = ? WHERE seq = ?", (bytes(changed), seq)))
+    with pytest.raises(errors.AuditError, match=rf"(?i)\b{seq}\b|checkpoint|root"):
+        audit(finished)
+
+
+def test_a_dropped_entry_is_named(finished: Path) -> None:
+    """A hole in the log is found at its position."""
+    edit(finished, ("DELETE FROM entry WHERE seq = ?", (30,)))
+    with pytest.raises(errors.AuditError, match="30"):
+        audit(finished)
+
+
+def test_a_dropped_tail_is_named(finished: Path) -> None:
+    """A log cut short is no shorter log: its published checkpoint promises more (attack 41)."""
+    edit(finished, ("DELETE FROM entry WHERE seq = ?", (50,)))
+    with pytest.raises(errors.AuditError, match="50|51"):
+        audit(finished)
+
+
+def test_swapped_entries_are_named(finished: Path) -> None:
+    """Two rows in each other's place break the chain at the first of them."""
+    edit(
+        finished,
+        ("UPDATE entry SET seq = 1000030 WHERE seq = ?", (30,)),
+        ("UPDATE entry SET seq = 30 WHERE seq = ?", (31,)),
+        ("UPDATE entry SET seq = 31 WHERE seq = ?", (1000030,)),
+    )
+    with pytest.raises(errors.AuditError, match="30"):
+        audit(finished)
+
+
+def test_a_forged_signature_is_named(finished: Path) -> None:
+    """A statement chained and published like any other, but signed by somebody else, is refused by position (attack 16)."""
+    stranger = keys.SigningKey.generate()
+    where = folder.RunFolder(root=finished)
+    key = where.coordinator_key()
+    with journal.published(where.ledger) as record:
+        envelopes = [entry.envelope for entry in record.entries()]
+    for path in finished.glob("ledger.sqlite*"):
+        path.unlink()
+    where.checkpoint.unlink()
+    envelopes[24] = dsse.sign(envelopes[24].payload, stranger)
+    with log.Log.open(where.ledger, origin=journal.origin(key.public.fingerprint)) as record:
+        record.append(envelopes, head=record.head)
+        record.publish(key)
+    with pytest.raises(errors.AuditError, match="entry 24: .*signature"):
+        audit(finished)
+
+
+def test_an_altered_credit_is_named(finished: Path) -> None:
+    """The operator moves one micro-credit from one holder to another and signs it: recomputation says otherwise."""
+
+    def move(statement: statements.Predicate) -> statements.Predicate:
+        if not isinstance(statement, statements.CreditTransfer) or statement.round != 2:
+            return statement
+        (first, some), (second, more), *others = statement.postings
+        return dataclasses.replace(statement, postings=((first, some + 1), (second, more - 1), *others))
+
+    rewrite(finished, move)
+    with pytest.raises(errors.AuditError, match="round 2: credit says postings"):
+        audit(finished)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("checkpoint", "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku", "commit says checkpoint"),
+        ("aggregate", "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku", "commit says aggregate"),
+    ],
+)
+def test_an_altered_commit_is_named(finished: Path, field: str, value: str, named: str) -> None:
+    """Another checkpoint or aggregate than the updates come to, however well signed."""
+
+    def change(statement: statements.Predicate) -> statements.Predicate:
+        last = isinstance(statement, statements.RoundCommit) and statement.round == 2
+        return dataclasses.replace(statement, **{field: value}) if last else statement
+
+    rewrite(finished, change)
+    with pytest.raises(errors.AuditError, match=f"round 2: {named}"):
+        audit(finished)
+
+
+def test_a_member_left_out_is_named(finished: Path) -> None:
+    """A coordinator that rejects a good update, with a reason it made up, is found out."""
+
+    def reject(statement: statements.Predicate) -> statements.Predicate:
+        if isinstance(statement, statements.RoundCommit) and statement.round == 2:
+            return dataclasses.replace(
+                statement, accepted=statement.accepted[1:], rejected=((statement.accepted[0], "seal-garbage"),)
+            )
+        if isinstance(statement, statements.CreditTransfer) and statement.round == 2:
+            first, (second, amount), *others = statement.postings
+            return dataclasses.replace(statement, postings=((second, amount + first[1]), *others))
+        return statement
+
+    rewrite(finished, reject)
+    with pytest.raises(errors.AuditError, match="round 2: holder-00 is on record as seal-garbage, recomputed as accepted"):
+        audit(finished)
+
+
+@pytest.mark.parametrize(("field", "shift"), [("exponents", 1), ("rule", None), ("cohort", None)])
+def test_a_round_opened_other_than_prescribed_is_named(finished: Path, field: str, shift: int | None) -> None:
+    """Lattice, rule and cohort follow from plan and parent; an opening that says otherwise is refused."""
+
+    def change(statement: statements.Predicate) -> statements.Predicate:
+        if not isinstance(statement, statements.RoundOpen) or statement.round != 1:
+            return statement
+        value = {
+            "exponents": tuple(exponent + (shift or 0) for exponent in statement.exponents),
+            "rule": "0" * 64,
+            "cohort": statement.cohort[:-1],
+        }[field]
+        return dataclasses.replace(statement, **{field: value})
+
+    with pytest.raises(errors.AuditError, match=f"round 1: opening says {field}|entry"):
+        rewrite(finished, change)
+        audit(finished)
+
+
+def test_a_log_without_its_checkpoint_is_refused(finished: Path) -> None:
+    """Without the signed checkpoint nobody could tell a log cut short."""
+    (finished / "checkpoint").unlink()
+    with pytest.raises(errors.AuditError, match="checkpoint"):
+        audit(finished)
+
+
+def test_a_checkpoint_file_with_a_flipped_byte_is_named(finished: Path) -> None:
+    """The published note is checked byte for byte."""
+    path = finished / "checkpoint"
+    data = bytearray(path.read_bytes())
+    data[-10] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(errors.AuditError, match="published checkpoint|signature"):
+        audit(finished)
+
+
+def test_undisclosed_rounds_are_checked_as_far_as_they_can_be(tmp_path: Path, execute: Callable) -> None:
+    """Without identities the audit checks names, bytes and the outer step, and says that it recomputed nothing."""
+    root = tmp_path / "secret"
+    execute(root, "disclosure=none")
+    report = audit(root)
+    assert (report.rounds, report.recomputed) == (2, 0)
+    assert report.checked["checkpoints"] == 2
+
+    def change(statement: statements.Predicate) -> statements.Predicate:
+        last = isinstance(statement, statements.RoundCommit) and statement.round == 2
+        return dataclasses.replace(statement, checkpoint=commits_before[0].checkpoint) if last else statement
+
+    commits_before = commits(root)
+    rewrite(root, change)
+    with pytest.raises(errors.AuditError, match="round 2: the checkpoint is not what its aggregate leads to"):
+        audit(root)
