@@ -141,7 +141,9 @@ class Replay:
     def _require_published(self, notes: Collection[bytes]) -> None:
         """What the world was shown is one of the notes that the log keeps, each of which is verified on the way."""
         if self._folder.checkpoint.read_bytes() not in notes:
-            raise errors.AuditError(f"the published checkpoint {self._folder.checkpoint} is not one the log ever signed")
+            raise errors.AuditError(
+                f"the published checkpoint {self._folder.checkpoint} is not one the log ever signed"
+            )
 
     def _note(self, signed_note: bytes) -> None:
         """A signed checkpoint of the log at this very size."""

@@ -8,8 +8,15 @@ from orchestrator import config as config_door
 from orchestrator import coordinator, errors, folder, inprocess, journal, metrics, pool, progress, settings, summary
 
 
-def execute(config: settings.RunConfig, show: progress.Progress) -> tuple[summary.Summary, Path]:
+def execute(
+    config: settings.RunConfig, show: progress.Progress, listeners: Sequence[coordinator.Listener] = ()
+) -> tuple[summary.Summary, Path]:
     """Start or resume the run that `config` describes; its summary, and its folder.
+
+    Args:
+        config: the run.
+        show: what a person sees.
+        listeners: others that want to be told.
 
     Raises:
         FolderError: the folder is busy, or holds another run.
@@ -22,7 +29,7 @@ def execute(config: settings.RunConfig, show: progress.Progress) -> tuple[summar
         if where.ledger.exists():
             with _read(where) as record:
                 lines.rebuild(record)
-        _run(config, where, [lines, show])
+        _run(config, where, [lines, show, *listeners])
         with _read(where) as record:
             lines.rebuild(record)
             return summary.read(record), where.root

@@ -148,9 +148,7 @@ def test_an_update_is_bound_to_its_context(world: federation.Federation) -> None
 def test_seeds_differ_in_each_part() -> None:
     """No two of (seed, round, member, purpose) share a seed; the first is derivable with sha256sum."""
     base = {"round_number": 1, "member": "a", "purpose": "batches"}
-    known = int.from_bytes(
-        __import__("hashlib").sha256(b"folkmoot/seed/v1\n0\n1\na\nbatches").digest()[:8], "big"
-    )
+    known = int.from_bytes(__import__("hashlib").sha256(b"folkmoot/seed/v1\n0\n1\na\nbatches").digest()[:8], "big")
     assert seeds.derive(0, **base) == known
     others = [
         seeds.derive(1, **base),

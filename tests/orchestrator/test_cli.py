@@ -18,6 +18,8 @@ from orchestrator import cli, config
 
 
 class Result(NamedTuple):
+    """What a command came to."""
+
     returncode: int
     stdout: str
     stderr: str

@@ -59,7 +59,9 @@ def test_no_value_stands_in_the_schema() -> None:
     assert {field.default for kind in sections for field in kind.__dataclass_fields__.values()} == {"???"}
 
 
-@pytest.mark.parametrize("group", ["task", "rule", "attack", "privacy", "store", "ledger", "cohort", "pool", "experiment"])
+@pytest.mark.parametrize(
+    "group", ["task", "rule", "attack", "privacy", "store", "ledger", "cohort", "pool", "experiment"]
+)
 def test_every_choice_of_every_group_composes(group: str) -> None:
     """No file of the package is broken; what a choice cannot be combined with, it says."""
     choices = [path.stem for path in (Path(conf.__file__).parent / group).glob("*.yaml")]

@@ -35,9 +35,7 @@ def settle(world: federation.Federation, offers: list[statements.UpdateOffer]) -
 
 
 @pytest.mark.parametrize(("behaviour", "reason"), MALFORMED.items())
-def test_each_malformed_update_is_rejected_by_reason(
-    world: federation.Federation, behaviour: str, reason: str
-) -> None:
+def test_each_malformed_update_is_rejected_by_reason(world: federation.Federation, behaviour: str, reason: str) -> None:
     """A bad update costs its holder the round, with a reason code; the others are aggregated (attacks 14, 24, 26-28)."""
     for name in world.names[:-1]:
         world.contribute(name)

@@ -1,0 +1,103 @@
+"""Sealed updates: an age file that is bound to one context (run, round, parent, sender).
+
+    -> folkmoot/context v1
+    <sha256 of the context, base64>
+
+The stanza stands in the header, under its MAC, and is checked before any payload is opened. A fellow recipient knows
+the file key and could write another header around the same payload; so the payload repeats the context in its
+safetensors metadata, and the sender signs an offer that names the file.
+"""
+
+import hmac
+import io
+import os
+from collections.abc import Sequence
+
+from exchange import age, errors, header, stream
+from exchange import recipients as keys
+
+CONTEXT_TYPE = "folkmoot/context"
+CONTEXT_ARGS = (CONTEXT_TYPE, "v1")
+CONTEXT_SIZE = 32  # bytes
+
+
+def seal(plaintext: bytes | bytearray | memoryview, *, recipients: Sequence[keys.Recipient], context: bytes) -> bytes:
+    """The age file that holds `plaintext` for `recipients`, bound to `context`. No two calls give the same bytes.
+
+    Args:
+        plaintext: contiguous bytes.
+        recipients: each of them alone can open the file; one or more, all hybrid or all X25519.
+        context: 32 bytes, a sha256 digest.
+
+    Returns:
+        The file: a header of 235 to 65,536 bytes, then 16 bytes and the plaintext with 16 more for every 64 KiB.
+
+    Raises:
+        SealError: recipients empty, mixed, or too many for a header.
+        ValueError: a context that is not 32 bytes.
+
+    Reference: C2SP age v1; docs/protocol.md P7.
+    """
+    _check_size(context)
+    file_key, head = age.start(recipients, [header.Stanza(args=CONTEXT_ARGS, body=context)])
+    nonce = os.urandom(stream.NONCE_SIZE)
+    with memoryview(plaintext).cast("B") as source:
+        # A buffer of the final size that becomes `bytes` without a copy.
+        sink = io.BytesIO(bytes(len(head) + len(nonce) + stream.sealed_size(len(source))))
+        sink.write(head + nonce)
+        with sink.getbuffer() as target:
+            stream.Stream(file_key, nonce).seal(source, target[sink.tell() :], last=True)
+    return sink.getvalue()
+
+
+def unseal(
+    ciphertext: bytes | bytearray | memoryview, *, identities: Sequence[keys.Identity], context: bytes
+) -> bytearray:
+    """The plaintext of a sealed file, all of it verified.
+
+    Args:
+        ciphertext: contiguous bytes, the whole file and nothing else.
+        identities: one that opens the file is enough.
+        context: the 32 bytes that the file must be bound to.
+
+    Returns:
+        The plaintext, in memory of its own that may be written to.
+
+    Raises:
+        SealError: not an age file, damaged, or of a kind that we refuse.
+        RecipientError: no identity opens it.
+        ContextError: it opens, but carries no context, two, or another one.
+        ValueError: a context that is not 32 bytes.
+
+    Reference: C2SP age v1; docs/protocol.md P7.
+    """
+    _check_size(context)
+
+    def check(stanzas: Sequence[header.Stanza]) -> None:
+        _check_context(stanzas, context)
+
+    with memoryview(ciphertext).cast("B") as source:
+        head = io.BytesIO(bytes(source[: header.MAX_HEADER]))
+        file_key = age.unlock(head, identities, check)
+        start = head.tell() + stream.NONCE_SIZE
+        nonce, sealed = bytes(source[head.tell() : start]), source[start:]
+        plaintext = bytearray(stream.opened_size(len(sealed)))
+        stream.Stream(file_key, nonce).open(sealed, memoryview(plaintext), last=True)
+    return plaintext
+
+
+def _check_size(context: bytes) -> None:
+    if len(context) != CONTEXT_SIZE:
+        raise ValueError(f"context of {len(context)} bytes, expected {CONTEXT_SIZE}, a sha256 digest")
+
+
+def _check_context(stanzas: Sequence[header.Stanza], context: bytes) -> None:
+    found = [stanza for stanza in stanzas if stanza.args[0] == CONTEXT_TYPE]
+    if len(found) != 1:
+        raise errors.ContextError(f"{len(found)} context stanzas, expected exactly 1")
+    if found[0].args != CONTEXT_ARGS:
+        raise errors.ContextError(
+            f"context stanza {' '.join(found[0].args)[:80]!r}, expected {' '.join(CONTEXT_ARGS)!r}"
+        )
+    if not hmac.compare_digest(found[0].body, context):
+        raise errors.ContextError(f"sealed for context {found[0].body[:32].hex()}, expected {context.hex()}")

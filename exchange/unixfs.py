@@ -1,0 +1,150 @@
+"""Files as trees of blocks, in the profile unixfs-v1-2025: the same bytes always get the same CID, here and in IPFS.
+
+    leaf    up to 1 MiB of the file, raw; a file of one leaf is that leaf, an empty file an empty leaf
+    node    up to 1,024 children (exchange.nodes), all of them full but the last; all leaves lie at one depth
+
+The shape of the tree follows from the size of the file. `leaves` demands that shape, so that a file has one CID, not
+many, and so that a few small nodes that name each other over and over cannot keep a reader busy for ever.
+
+Reference: IPIP-499 (unixfs-v1-2025); the dag-pb and UnixFS specifications.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from exchange import cid as cids
+from exchange import errors, nodes
+
+CHUNK = 1 << 20  # bytes in a leaf
+WIDTH = 1024  # children of a node
+MAX_NODE = 64 * 1024  # bytes; a node of WIDTH children has at most 62 for each of them and 23 more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Root:
+    """A whole file.
+
+    Attributes:
+        cid: its name.
+        size: its bytes.
+    """
+
+    cid: cids.Cid
+    size: int
+
+
+def of(data: bytes | bytearray | memoryview) -> cids.Cid:
+    """The CID of a file that holds `data`."""
+    with memoryview(data).cast("B") as view:
+        return assemble(slices(view), lambda _name, _block: None).cid
+
+
+def build(source: BinaryIO, put: Callable[[cids.Cid, bytes | memoryview], None]) -> Root:
+    """The root of the file that `source` holds from here to its end.
+
+    Args:
+        source: a buffered binary file, whose `read` is short only at the end.
+        put: called with every block, children before their parents.
+
+    Returns:
+        Name and size of the file.
+
+    Reference: IPIP-499, profile unixfs-v1-2025.
+    """
+    return assemble(_chunks(source), put)
+
+
+def slices(data: memoryview) -> Iterator[memoryview]:
+    """The leaves of `data`, without a copy; one empty leaf if there is no data."""
+    for start in range(0, max(1, len(data)), CHUNK):
+        yield data[start : start + CHUNK]
+
+
+def assemble(blocks: Iterable[bytes | memoryview], put: Callable[[cids.Cid, bytes | memoryview], None]) -> Root:
+    """The root of the file whose leaves are given.
+
+    Args:
+        blocks: one or more; all but the last of CHUNK bytes, the last shorter or not.
+        put: called with every block, children before their parents.
+
+    Returns:
+        Name and size of the file.
+
+    Reference: IPIP-499, profile unixfs-v1-2025, "balanced" layout.
+    """
+    level = []
+    for block in blocks:
+        name = cids.Cid.of_block(cids.RAW, block)
+        put(name, block)
+        level.append(nodes.Link(cid=name, size=len(block), total=len(block)))
+    while len(level) > 1:
+        level = [_join(level[start : start + WIDTH], put) for start in range(0, len(level), WIDTH)]
+    return Root(cid=level[0].cid, size=level[0].size)
+
+
+def leaves(children: Sequence[nodes.Link], fetch: Callable[[cids.Cid], bytes]) -> Iterator[nodes.Link]:
+    """The leaves of a file in order, the tree being walked as they are taken.
+
+    Args:
+        children: the links of the root node.
+        fetch: gives a node block whose hash it has checked.
+
+    Raises:
+        BlockCorruptError: the tree is not the one that the profile lays out for a file of this size.
+
+    Reference: IPIP-499, "balanced" layout; docs/protocol.md P8.
+    """
+    size, height = sum(child.size for child in children), 0
+    while size > CHUNK * WIDTH**height:
+        height += 1
+    yield from _walk(children, height, fetch)
+
+
+def _walk(children: Sequence[nodes.Link], height: int, fetch: Callable[[cids.Cid], bytes]) -> Iterator[nodes.Link]:
+    """The leaves below a node, `height` levels down."""
+    _check_layout(children, height)
+    for child in children:
+        if height == 1:
+            yield child
+            continue
+        block = fetch(child.cid)
+        below = nodes.links(block)
+        found = (sum(link.size for link in below), len(block) + sum(link.total for link in below))
+        if found != (child.size, child.total):
+            expected = (child.size, child.total)
+            raise errors.BlockCorruptError(f"node {child.cid} has (size, total) {found}, its parent says {expected}")
+        yield from _walk(below, height - 1, fetch)
+
+
+def _check_layout(children: Sequence[nodes.Link], height: int) -> None:
+    sizes = [child.size for child in children]
+    if height == 0:
+        raise errors.BlockCorruptError(f"node for {sum(sizes)} bytes, expected a file of one leaf to be that leaf")
+    capacity = CHUNK * WIDTH ** (height - 1)
+    full, rest = divmod(sum(sizes), capacity)
+    if sizes != [capacity] * full + [rest] * (rest > 0):
+        raise errors.BlockCorruptError(
+            f"{len(sizes)} children for {sum(sizes)} bytes, expected all but the last of {capacity}"
+        )
+    codec = cids.RAW if height == 1 else cids.DAG_PB
+    for child in children:
+        if child.cid.codec != codec or (height == 1 and child.total != child.size):
+            raise errors.BlockCorruptError(
+                f"child {child.cid} of {child.total} bytes in all does not fit {height} levels up"
+            )
+
+
+def _chunks(source: BinaryIO) -> Iterator[bytes]:
+    chunk = source.read(CHUNK)
+    yield chunk
+    while len(chunk) == CHUNK and (chunk := source.read(CHUNK)):
+        yield chunk
+
+
+def _join(children: Sequence[nodes.Link], put: Callable[[cids.Cid, bytes | memoryview], None]) -> nodes.Link:
+    block = nodes.encode(children)
+    name = cids.Cid.of_block(cids.DAG_PB, block)
+    put(name, block)
+    size = sum(child.size for child in children)
+    return nodes.Link(cid=name, size=size, total=len(block) + sum(child.total for child in children))
