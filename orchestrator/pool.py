@@ -4,6 +4,7 @@ Ray places workers, moves the model to them once a round as one read-only buffer
 truth: a reply is a signed offer whose ciphertext is already in the store, and what died is asked again (docs/adr/0004).
 """
 
+import logging
 import os
 import secrets
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ import ray
 
 from client import worker
 from orchestrator import errors
+
+logger = logging.getLogger(__name__)
 
 REPLACEMENTS = 20
 TOKEN = Path.home() / ".ray" / "auth_token"
@@ -109,8 +112,8 @@ class RayPool:
             except ray.exceptions.RayActorError as error:
                 self._replace(place, error)
             except ray.exceptions.RayTaskError as error:
-                del self._asked[future]
-                replies.append(worker.Reply(member=member, offer=None, reason=f"{type(error.cause).__name__}: {error}"))
+                # A holder's failure is a reply; an exception that leaves a worker is a defect, and must not pass for one.
+                raise errors.PoolError(f"{member}'s worker failed: {error}") from error
         return replies
 
     def close(self) -> None:
@@ -130,6 +133,7 @@ class RayPool:
         if self._replaced > REPLACEMENTS:
             message = f"{self._replaced} workers died in this run, the last one so: {cause}"
             raise errors.PoolError(f"{message}. Is memory short? The same command resumes the run") from cause
+        logger.warning("a worker died; its holders are asked again")
         self._actors[place] = self._actor_class.remote(self._settings)
         lost = [future for future, (_, where) in self._asked.items() if where == place]
         for future in lost:

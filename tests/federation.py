@@ -72,9 +72,7 @@ class Federation:
         )
         return dataclasses.replace(whole, **changes)
 
-    def holder(
-        self, name: str, *, behaviour: str | None = None, consent: policy.Policy | None = None
-    ) -> holder.Holder:
+    def holder(self, name: str, *, behaviour: str | None = None, consent: policy.Policy | None = None) -> holder.Holder:
         kind = hostile.find(behaviour) if behaviour else holder.Holder
         return kind(
             name=name,

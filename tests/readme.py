@@ -1,0 +1,103 @@
+"""The README's console blocks: run them, compare, or write what they print.
+
+A block opens with three backticks and `console`; a line that begins with `$ ` is a command, the lines below it what it prints. `...`
+alone on a line stands for any lines. Commands run one after the other in one empty folder.
+
+    python -m tests.readme README.md     run all, and write their output into the file
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+HEAD, TAIL = 9, 23
+TOLERANCE = 0.1
+
+
+def run(command: str, folder: Path) -> str:
+    """What a command prints, errors included."""
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "120"}
+    result = subprocess.run(
+        command, shell=True, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    return "\n".join(line.rstrip() for line in result.stdout.splitlines())
+
+
+def commands(text: str) -> list[tuple[str, str]]:
+    """Each command in `text` with the output that the text gives it."""
+    found = []
+    for block in BLOCK.findall(text):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, output = part.partition("\n")
+            found.append((command, output.rstrip("\n")))
+    return found
+
+
+def shorten(output: str) -> str:
+    """The first and last lines of a long output."""
+    lines = output.splitlines()
+    return output if len(lines) <= HEAD + TAIL else "\n".join([*lines[:HEAD], "...", *lines[-TAIL:]])
+
+
+def difference(expected: str, printed: str) -> str | None:
+    """The first line that the README has otherwise, or None.
+
+    Hashes differ from run to run, and seconds (numbers with one or two decimals) too; measurements with more decimals may differ
+    a little between processors. All else is exact.
+    """
+    wanted = expected.splitlines()
+    got = printed.splitlines()
+    if "..." in wanted:
+        cut = wanted.index("...")
+        tail = wanted[cut + 1 :]
+        if len(got) < cut + len(tail):
+            return f"expected at least {cut + len(tail)} lines, got {len(got)}"
+        wanted, got = [*wanted[:cut], *tail], [*got[:cut], *got[len(got) - len(tail) :]]
+    if len(wanted) != len(got):
+        return f"expected {len(wanted)} lines, got {len(got)}:\n{printed}"
+    for want, have in zip(wanted, got, strict=True):
+        if not _alike(want, have):
+            return f"expected {want!r}, got {have!r}"
+    return None
+
+
+def _alike(want: str, have: str) -> bool:
+    first, second = _masked(want).split(), _masked(have).split()
+    return len(first) == len(second) and all(_same(a, b) for a, b in zip(first, second, strict=True))
+
+
+def _masked(line: str) -> str:
+    return re.sub(r"\bbaf[a-z2-7]{56}\b", "CID", re.sub(r"\b[0-9a-f]{64}\b", "HASH", line))
+
+
+def _same(want: str, have: str) -> bool:
+    number = re.compile(r"-?\d+\.(\d+),?")
+    first, second = number.fullmatch(want), number.fullmatch(have)
+    if first is None or second is None:
+        return want == have
+    if len(first.group(1)) <= 2:
+        return len(second.group(1)) == len(first.group(1))
+    return abs(float(want.rstrip(",")) - float(have.rstrip(","))) <= TOLERANCE
+
+
+def main(path: Path) -> None:
+    """Run every command of the file and write what it prints below it."""
+    text = path.read_text()
+    with tempfile.TemporaryDirectory() as folder:
+
+        def again(block: re.Match[str]) -> str:
+            parts = []
+            for command, _ in commands(block.group(0)):
+                output = shorten(run(command, Path(folder)))
+                parts.append(f"$ {command}\n{output}\n")
+            return "```console\n" + "".join(parts) + "```"
+
+        path.write_text(BLOCK.sub(again, text))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
