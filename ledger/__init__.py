@@ -1,0 +1,1 @@
+"""Records: signed statements, the append-only log that orders them, and what the log says."""

@@ -1,0 +1,113 @@
+r"""Canonical JSON: RFC 8785 restricted until each value has exactly one byte form.
+
+::
+
+    {"a":[1,true,null],"b":"two\nlines"}
+
+No floats; integers within 2^53-1; object keys printable ASCII, no two equal, in ascending order; no lone surrogates;
+at most 32 levels; no white space; bounded length. Over ASCII keys the UTF-16 order of RFC 8785 section 3.2.3 is the
+order of code points, and the string escapes of the standard library are those of section 3.2.2.2.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from ledger import errors
+
+Json: TypeAlias = "bool | int | str | Sequence[Json] | Mapping[str, Json] | None"
+
+MAX_BYTES = 48 * 1024
+MAX_DEPTH = 32
+MAX_INTEGER = 2**53 - 1
+MAX_DIGITS = len(str(-MAX_INTEGER))
+
+
+def encode(value: Json, *, limit: int = MAX_BYTES) -> bytes:
+    """Canonical bytes of a value.
+
+    Args:
+        value: None, bool, int, str, and lists, tuples and dicts of them; subclasses are refused.
+        limit: Most bytes allowed.
+
+    Raises:
+        StatementError: The value is outside the profile, or its bytes exceed the limit.
+
+    Reference: RFC 8785 (JSON Canonicalization Scheme), section 3.2; docs/protocol.md P1.
+    """
+    _check(value, MAX_DEPTH)
+    try:
+        data = _ENCODER.encode(value).encode()
+    except UnicodeEncodeError as error:
+        raise errors.StatementError(f"string with a lone surrogate: {error}, expected Unicode scalar values") from error
+    _bound(data, limit)
+    return data
+
+
+def decode(data: bytes, *, limit: int = MAX_BYTES) -> Json:
+    """The value of canonical bytes; bytes that `encode` would not write are refused.
+
+    Raises:
+        StatementError: Not JSON, outside the profile, not canonical, or longer than `limit`.
+
+    Reference: RFC 8785 (JSON Canonicalization Scheme), section 3.2; docs/protocol.md P1.
+    """
+    _bound(data, limit)
+    try:
+        value: Json = _DECODER.decode(data.decode())
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise errors.StatementError(f"{data[:60]!r} is not JSON in UTF-8: {error}") from error
+    except RecursionError as error:
+        raise errors.StatementError(f"nested deeper than {MAX_DEPTH} levels: {data[:60]!r}") from error
+    if encode(value, limit=limit) != data:
+        raise errors.StatementError(f"{data[:60]!r} is JSON, but not in canonical form", code="non-canonical")
+    return value
+
+
+def _bound(data: bytes, limit: int) -> None:
+    if len(data) > limit:
+        raise errors.StatementError(f"{len(data)} bytes, expected at most {limit}", code="too-large")
+
+
+def _check(value: object, depth: int) -> None:
+    if depth < 0:
+        raise errors.StatementError(f"nested deeper than {MAX_DEPTH} levels")
+    # By exact type, because True is an int and an IntEnum prints as something else.
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return
+    if isinstance(value, int) and kind is int:
+        if abs(value) > MAX_INTEGER:
+            raise errors.StatementError(f"integer of {value.bit_length()} bits, expected at most 2^53-1")
+    elif isinstance(value, (list, tuple)) and kind in (list, tuple):
+        for item in value:
+            _check(item, depth - 1)
+    elif isinstance(value, dict) and kind is dict:
+        for key, item in value.items():
+            _check_key(key)
+            _check(item, depth - 1)
+    else:
+        raise errors.StatementError(f"{kind.__name__} in JSON, expected null, bool, int, str, list or dict")
+
+
+def _check_key(key: object) -> None:
+    if type(key) is not str or not (key.isascii() and key.isprintable()):
+        raise errors.StatementError(f"object key {str(key)[:60]!r}, expected printable ASCII")
+
+
+def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise errors.StatementError(f"an object of {len(pairs)} members repeats a key, expected distinct keys")
+    return members
+
+
+def _integer(text: str) -> int:
+    # Bounded before int(): the conversion of a long numeral is quadratic.
+    if len(text) > MAX_DIGITS:
+        raise errors.StatementError(f"integer of {len(text)} characters, expected at most 2^53-1")
+    return int(text)
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_integer)

@@ -1,0 +1,168 @@
+"""The kinds of field a predicate may hold, each a type and its one strict reading of JSON.
+
+A kind is `Annotated[type, read]`, where `read(json) -> value` refuses all that is not in the kind's range with a
+StatementError. `statements` names kinds in its dataclasses and reads them back from there, so a range is written once.
+"""
+
+import itertools
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NoReturn, TypeVar
+
+from ledger import canonical, errors, keys
+
+T = TypeVar("T")
+
+MAX_RUNTIME_ENTRIES = 16
+
+_BECH32 = "[02-9ac-hj-np-z]"
+
+
+def refuse(value: object, expected: str) -> NoReturn:
+    """Nothing; raises StatementError with the value, shortened, and what was expected.
+
+    Raises:
+        StatementError: Always.
+    """
+    raise errors.StatementError(f"{ascii(value)[:100]}, expected {expected}")
+
+
+def text(pattern: str, expected: str) -> Callable[[canonical.Json], str]:
+    """A reader of strings that match the whole of a regular expression."""
+    compiled = re.compile(pattern)
+
+    def read(value: canonical.Json) -> str:
+        if not isinstance(value, str) or not compiled.fullmatch(value):
+            refuse(value, expected)
+        return value
+
+    return read
+
+
+def integer(low: int, high: int = canonical.MAX_INTEGER) -> Callable[[canonical.Json], int]:
+    """A reader of integers low <= value <= high; true and false are none."""
+
+    def read(value: canonical.Json) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            refuse(value, f"an integer from {low} to {high}")
+        return value
+
+    return read
+
+
+def items(read_item: Callable[[canonical.Json], T]) -> Callable[[canonical.Json], tuple[T, ...]]:
+    """A reader of lists, as tuples."""
+
+    def read(value: canonical.Json) -> tuple[T, ...]:
+        if not isinstance(value, list):
+            refuse(value, "a list")
+        return tuple(read_item(item) for item in value)
+
+    return read
+
+
+def pairs(read_item: Callable[[canonical.Json], T]) -> Callable[[canonical.Json], tuple[tuple[str, T], ...]]:
+    """A reader of lists of [member, item], in ascending order of member, no member twice."""
+
+    def read_pair(value: canonical.Json) -> tuple[str, T]:
+        if not isinstance(value, list) or len(value) != 2:
+            refuse(value, "a pair [member, item]")
+        return read_name(value[0]), read_item(value[1])
+
+    def read(value: canonical.Json) -> tuple[tuple[str, T], ...]:
+        read_pairs = items(read_pair)(value)
+        _ascending([name for name, _ in read_pairs])
+        return read_pairs
+
+    return read
+
+
+def ascending(read_item: Callable[[canonical.Json], T]) -> Callable[[canonical.Json], tuple[T, ...]]:
+    """A reader of lists in strictly ascending order, as tuples."""
+
+    def read(value: canonical.Json) -> tuple[T, ...]:
+        values = items(read_item)(value)
+        _ascending(values)
+        return values
+
+    return read
+
+
+def _ascending(values: Any) -> None:  # noqa: ANN401 - any one ordered type
+    if any(left >= right for left, right in itertools.pairwise(values)):
+        refuse(values, "strictly ascending order")
+
+
+def _nonempty(value: tuple[T, ...]) -> tuple[T, ...]:
+    if not value:
+        refuse(value, "at least one")
+    return value
+
+
+def read_ssh_key(value: canonical.Json) -> str:
+    """An OpenSSH Ed25519 public key line (docs/protocol.md P2)."""
+    if not isinstance(value, str):
+        refuse(value, "an ssh-ed25519 line")
+    try:
+        return str(keys.PublicKey.parse(value))
+    except errors.KeyFileError as error:
+        raise errors.StatementError(str(error)) from error
+
+
+def read_object(value: canonical.Json) -> dict[str, Any]:
+    """Any JSON object."""
+    if not isinstance(value, dict):
+        refuse(value, "an object")
+    return value
+
+
+def read_runtime(value: canonical.Json) -> dict[str, str]:
+    """An execution fingerprint: at most 16 entries of printable ASCII, names to 32, values to 128 characters."""
+    if not isinstance(value, Mapping) or len(value) > MAX_RUNTIME_ENTRIES:
+        refuse(value, f"an object of at most {MAX_RUNTIME_ENTRIES} entries")
+    return {read_runtime_name(name): read_runtime_value(item) for name, item in value.items()}
+
+
+def read_cohort(value: canonical.Json) -> tuple[str, ...]:
+    """Member names, at least one, ascending."""
+    return _nonempty(ascending(read_name)(value))
+
+
+def read_recipients(value: canonical.Json) -> tuple[str, ...]:
+    """Age recipients, at least one, no two equal."""
+    recipients = _nonempty(items(read_recipient)(value))
+    if len(set(recipients)) != len(recipients):
+        refuse(value, "distinct recipients")
+    return recipients
+
+
+read_name = text(r"[a-z0-9][a-z0-9-]{0,62}", "a name: a-z, 0-9 and hyphen, at most 63 characters")
+read_hex64 = text(r"[0-9a-f]{64}", "64 lower-case hex digits")
+# CIDv1, base32, raw or dag-pb, sha2-256: the first characters spell the four prefix bytes, and the last character's
+# two spare bits are zero, so that one block has one text.
+read_cid = text(r"baf(kr|yb)ei[a-h][a-z2-7]{50}[aeimquy4]", "a CIDv1 of a raw or dag-pb block under sha2-256")
+read_recipient = text(rf"age1{_BECH32}{{58}}|age1pq1{_BECH32}{{1952}}", "an age recipient, age1... or age1pq1...")
+read_identity = text(rf"AGE-SECRET-KEY-(PQ-)?1{_BECH32.upper()}{{58}}", "an age identity, AGE-SECRET-KEY-...")
+read_reason = text(r"[a-z][a-z0-9-]{0,40}", "a reason code: a-z, 0-9 and hyphen, at most 41 characters")
+read_runtime_name = text(r"[!-~]{1,32}", "1 to 32 printable characters without space")
+read_runtime_value = text(r"[ -~]{1,128}", "1 to 128 printable characters")
+read_natural = integer(0)
+read_exponent = integer(-1074, 1023)
+
+Name = Annotated[str, read_name]
+Role = Annotated[str, text("holder", "the role 'holder'")]
+SshKey = Annotated[str, read_ssh_key]
+Hex64 = Annotated[str, read_hex64]
+Cid = Annotated[str, read_cid]
+Identity = Annotated[str, read_identity]
+Natural = Annotated[int, read_natural]
+Positive = Annotated[int, integer(1)]
+Object = Annotated[dict[str, Any], read_object]
+Runtime = Annotated[dict[str, str], read_runtime]
+Cohort = Annotated[tuple[str, ...], read_cohort]
+Members = Annotated[tuple[str, ...], ascending(read_name)]
+Recipients = Annotated[tuple[str, ...], read_recipients]
+Exponents = Annotated[tuple[int, ...], items(read_exponent)]
+Positions = Annotated[tuple[int, ...], ascending(read_natural)]
+Reasons = Annotated[tuple[tuple[str, str], ...], pairs(read_reason)]
+Amounts = Annotated[tuple[tuple[str, int], ...], pairs(read_natural)]

@@ -1,0 +1,153 @@
+"""One round, as the log tells it: open -> offers -> seal -> commit -> credit -> [disclose].
+
+A RoundRecord grows by one statement at a time. Each function here takes the record and the next statement, which its
+author has signed and may make, and returns the longer record or refuses with a HistoryError.
+"""
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from ledger import context, errors, statements
+
+
+class Phase(enum.StrEnum):
+    """Where the log stands: what may be said next."""
+
+    EMPTY = "empty"
+    IDLE = "idle"
+    OPEN = "open"
+    SEALED = "sealed"
+    COMMITTED = "committed"
+    CREDITED = "credited"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundRecord:
+    """All that was said in a round so far; `offers` maps member -> (log position, offer)."""
+
+    open: statements.RoundOpen
+    offers: Mapping[str, tuple[int, statements.UpdateOffer]] = field(default_factory=lambda: MappingProxyType({}))
+    seal: statements.RoundSeal | None = None
+    commit: statements.RoundCommit | None = None
+    credit: statements.CreditTransfer | None = None
+    disclose: statements.RoundDisclose | None = None
+
+    @property
+    def phase(self) -> Phase:
+        """Open, sealed, committed or credited."""
+        if self.credit is not None:
+            return Phase.CREDITED
+        if self.commit is not None:
+            return Phase.COMMITTED
+        return Phase.OPEN if self.seal is None else Phase.SEALED
+
+    @property
+    def sealed(self) -> frozenset[str]:
+        """The members whose offers the seal lists; nobody before the seal."""
+        listed = frozenset(self.seal.offers) if self.seal is not None else frozenset()
+        return frozenset(member for member, (seq, _) in self.offers.items() if seq in listed)
+
+
+def offer(record: RoundRecord, seq: int, statement: statements.UpdateOffer) -> RoundRecord:
+    """The record with one more offer: of the cohort, for this round, before the seal, one for each member.
+
+    Raises:
+        HistoryError: `wrong-run`, `wrong-round`, `out-of-order`, `wrong-parent`, `not-in-cohort`, `wrong-context`,
+            `duplicate-offer` (the same again) or `equivocation` (another one).
+    """
+    _follows(record, statement, Phase.OPEN)
+    author = statement.author
+    if statement.parent != record.open.parent:
+        raise errors.HistoryError("wrong-parent", f"offer on {statement.parent}, expected {record.open.parent}")
+    if author not in record.open.cohort:
+        raise errors.HistoryError(
+            "not-in-cohort", f"{author} offers in round {record.open.round} without being in its cohort"
+        )
+    if statement.context != context.context_digest(statement.run, statement.round, statement.parent, author).hex():
+        raise errors.HistoryError(
+            "wrong-context", f"context {statement.context} is not that of {author} in round {statement.round}"
+        )
+    if author in record.offers:
+        earlier, said = record.offers[author]
+        reason = "duplicate-offer" if said == statement else "equivocation"
+        raise errors.HistoryError(
+            reason, f"{author} already offered {said.ciphertext} at {earlier}, and now {statement.ciphertext}"
+        )
+    return dataclasses.replace(record, offers=MappingProxyType({**record.offers, author: (seq, statement)}))
+
+
+def seal(record: RoundRecord, statement: statements.RoundSeal) -> RoundRecord:
+    """The record with its list closed over positions of offers of this round.
+
+    Raises:
+        HistoryError: `wrong-run`, `wrong-round`, `out-of-order` or `unknown-offer`.
+    """
+    _follows(record, statement, Phase.OPEN)
+    unknown = set(statement.offers).difference(seq for seq, _ in record.offers.values())
+    if unknown:
+        raise errors.HistoryError(
+            "unknown-offer", f"entries {sorted(unknown)[:5]} are no offers of round {record.open.round}"
+        )
+    return dataclasses.replace(record, seal=statement)
+
+
+def commit(record: RoundRecord, statement: statements.RoundCommit) -> RoundRecord:
+    """The record with its outcome, which names each member of the cohort once and accepts only sealed offers.
+
+    Raises:
+        HistoryError: `wrong-run`, `wrong-round`, `out-of-order`, `wrong-cohort` or `not-sealed`.
+    """
+    _follows(record, statement, Phase.SEALED)
+    named = {*statement.accepted, *(member for member, _ in statement.rejected)}
+    difference = named.symmetric_difference(record.open.cohort)
+    if difference:
+        raise errors.HistoryError(
+            "wrong-cohort", f"{sorted(difference)[:5]} stand in only one of the commit and the cohort"
+        )
+    unsealed = set(statement.accepted) - record.sealed
+    if unsealed:
+        raise errors.HistoryError("not-sealed", f"{sorted(unsealed)[:5]} are accepted without a sealed offer")
+    return dataclasses.replace(record, commit=statement)
+
+
+def credit(record: RoundRecord, statement: statements.CreditTransfer, *, pool: int) -> RoundRecord:
+    """The record with its credit: the plan's pool, paid to accepted members alone.
+
+    Raises:
+        HistoryError: `wrong-run`, `wrong-round`, `out-of-order`, `wrong-pool` or `not-accepted`.
+    """
+    _follows(record, statement, Phase.COMMITTED)
+    if statement.pool != pool:
+        raise errors.HistoryError("wrong-pool", f"pool of {statement.pool} micro-credits, expected the plan's {pool}")
+    accepted = record.commit.accepted if record.commit is not None else ()
+    strangers = {member for member, _ in statement.postings}.difference(accepted)
+    if strangers:
+        raise errors.HistoryError("not-accepted", f"{sorted(strangers)[:5]} are paid without being accepted")
+    return dataclasses.replace(record, credit=statement)
+
+
+def disclose(record: RoundRecord, statement: statements.RoundDisclose) -> RoundRecord:
+    """The record with its age identity public.
+
+    That the identity belongs to one of the round's recipients is for whoever opens updates with it: this package knows
+    no age.
+
+    Raises:
+        HistoryError: `wrong-run`, `wrong-round` or `out-of-order`.
+    """
+    _follows(record, statement, Phase.CREDITED)
+    return dataclasses.replace(record, disclose=statement)
+
+
+def _follows(record: RoundRecord, statement: statements.RoundStatement, phase: Phase) -> None:
+    if statement.run != record.open.run:
+        raise errors.HistoryError("wrong-run", f"statement for run {statement.run}, expected {record.open.run}")
+    if statement.round != record.open.round:
+        raise errors.HistoryError("wrong-round", f"statement for round {statement.round}, expected {record.open.round}")
+    if record.phase != phase:
+        raise errors.HistoryError(
+            "out-of-order", f"{type(statement).__name__} while the round is {record.phase}, expected {phase}"
+        )

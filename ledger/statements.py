@@ -1,0 +1,242 @@
+"""What members can say: nine predicates, each the body of an in-toto Statement v1.
+
+::
+
+    {"_type":"https://in-toto.io/Statement/v1","predicate":{<the fields>},"predicateType":"urn:folkmoot:<type>:v1",
+     "subject":[{"digest":{"sha256":"<hex>"},"name":"<text>"}]}
+
+as canonical JSON. The subject follows from the predicate: where the statement is about a block or a key, its text and
+sha256; otherwise `<type>/<author>` and the sha256 of the canonical predicate. So it is checked and never chosen.
+"""
+
+import base64
+import dataclasses
+import hashlib
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from ledger import canonical, errors, fields, keys
+
+_STATEMENT = "https://in-toto.io/Statement/v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Genesis:
+    """The coordinator starts a run; its eid names the run."""
+
+    author: fields.Name
+    plan: fields.Object
+    key: fields.SshKey
+    checkpoint: fields.Cid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberEnrol:
+    """A member enters, with a signature by that very key as proof of possession."""
+
+    author: fields.Name
+    key: fields.SshKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberRole:
+    """The coordinator entitles a member."""
+
+    author: fields.Name
+    member: fields.Name
+    role: fields.Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundOpen:
+    """The coordinator opens a round: who, from what, sealed to whom, on which lattice, until when (seconds)."""
+
+    author: fields.Name
+    run: fields.Hex64
+    round: fields.Positive
+    parent: fields.Cid
+    cohort: fields.Cohort
+    recipients: fields.Recipients
+    exponents: fields.Exponents
+    task: fields.Hex64
+    rule: fields.Hex64
+    deadline: fields.Positive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateOffer:
+    """A holder offers one sealed update: `size` bytes, trained on `examples`, `saturated` values clamped."""
+
+    author: fields.Name
+    run: fields.Hex64
+    round: fields.Positive
+    parent: fields.Cid
+    ciphertext: fields.Cid
+    size: fields.Positive
+    examples: fields.Positive
+    saturated: fields.Natural
+    context: fields.Hex64
+    runtime: fields.Runtime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundSeal:
+    """The coordinator closes the round's list: the log positions of the offers that count."""
+
+    author: fields.Name
+    run: fields.Hex64
+    round: fields.Positive
+    offers: fields.Positions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundCommit:
+    """The round's outcome; metrics are on the public test set, loss in millionths."""
+
+    author: fields.Name
+    run: fields.Hex64
+    round: fields.Positive
+    accepted: fields.Members
+    rejected: fields.Reasons
+    aggregate: fields.Cid
+    checkpoint: fields.Cid
+    correct: fields.Natural
+    total: fields.Natural
+    loss_micro: fields.Natural
+
+    def __post_init__(self) -> None:
+        both = set(self.accepted).intersection(member for member, _ in self.rejected)
+        if both:
+            fields.refuse(sorted(both), "no member both accepted and rejected")
+        if self.correct > self.total:
+            fields.refuse(self.correct, f"at most the total of {self.total} correct")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditTransfer:
+    """The round's account pays its members: micro-credits that sum to the pool, or all zero."""
+
+    author: fields.Name
+    run: fields.Hex64
+    round: fields.Positive
+    pool: fields.Natural
+    postings: fields.Amounts
+
+    def __post_init__(self) -> None:
+        paid = sum(amount for _, amount in self.postings)
+        if paid not in (0, self.pool):
+            fields.refuse(paid, f"postings that sum to the pool of {self.pool}, or all zero")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundDisclose:
+    """The coordinator publishes the round's age identity, so that anyone can replay it."""
+
+    author: fields.Name
+    run: fields.Hex64
+    round: fields.Positive
+    identity: fields.Identity
+
+
+RoundStatement: TypeAlias = UpdateOffer | RoundSeal | RoundCommit | CreditTransfer | RoundDisclose
+Predicate: TypeAlias = Genesis | MemberEnrol | MemberRole | RoundOpen | RoundStatement
+
+TYPES: Mapping[str, type[Predicate]] = {
+    "urn:folkmoot:genesis:v1": Genesis,
+    "urn:folkmoot:member.enrol:v1": MemberEnrol,
+    "urn:folkmoot:member.role:v1": MemberRole,
+    "urn:folkmoot:round.open:v1": RoundOpen,
+    "urn:folkmoot:update.offer:v1": UpdateOffer,
+    "urn:folkmoot:round.seal:v1": RoundSeal,
+    "urn:folkmoot:round.commit:v1": RoundCommit,
+    "urn:folkmoot:credit.transfer:v1": CreditTransfer,
+    "urn:folkmoot:round.disclose:v1": RoundDisclose,
+}
+
+
+def _readers(predicate_type: type[Predicate]) -> dict[str, Callable[[canonical.Json], Any]]:
+    hints = typing.get_type_hints(predicate_type, include_extras=True)
+    return {field.name: hints[field.name].__metadata__[0] for field in dataclasses.fields(predicate_type)}
+
+
+_READERS = {name: _readers(predicate_type) for name, predicate_type in TYPES.items()}
+_NAMES = {predicate_type: name for name, predicate_type in TYPES.items()}
+
+
+def build(predicate: Predicate) -> bytes:
+    """The payload that states a predicate.
+
+    Raises:
+        StatementError: A field is outside its range.
+    """
+    name = _NAMES[type(predicate)]
+    value = {field: getattr(predicate, field) for field in _READERS[name]}
+    # Read back as a stranger would, before the subject is derived from fields that may be nonsense.
+    _predicate(name, typing.cast("dict[str, canonical.Json]", canonical.decode(canonical.encode(value))))
+    return canonical.encode(_statement(predicate, value))
+
+
+def parse(payload: bytes) -> Predicate:
+    """The predicate a payload states.
+
+    Raises:
+        StatementError: Anything but the one byte form of a predicate in range.
+
+    Reference: in-toto attestation spec v1, statement.md; docs/protocol.md P6.
+    """
+    statement = canonical.decode(payload)
+    match statement:
+        case {"predicate": dict(value), "predicateType": str(name)}:
+            pass
+        case _:
+            raise errors.StatementError(f"{payload[:80]!r} is no in-toto statement")
+    if name not in TYPES:
+        raise errors.StatementError(f"predicate type {name[:60]!a}, expected one of {list(TYPES)}", code="wrong-type")
+    predicate = _predicate(name, value)
+    if _statement(predicate, value) != statement:
+        expected = f"{_STATEMENT}, the subject {_subject(predicate, value)} and no more"
+        raise errors.StatementError(f"a {name} statement around other members, expected {expected}")
+    return predicate
+
+
+def _predicate(name: str, value: Mapping[str, canonical.Json]) -> Predicate:
+    readers = _READERS[name]
+    if value.keys() != readers.keys():
+        fields.refuse(sorted(value), f"exactly the fields {sorted(readers)} of {name}")
+    arguments = {}
+    for field, read in readers.items():
+        try:
+            arguments[field] = read(value[field])
+        except errors.StatementError as error:
+            raise errors.StatementError(f"{name}, field {field}: {error}") from error
+    return TYPES[name](**arguments)
+
+
+def _statement(predicate: Predicate, value: Mapping[str, canonical.Json]) -> dict[str, canonical.Json]:
+    name, digest = _subject(predicate, value)
+    return {
+        "_type": _STATEMENT,
+        "predicate": value,
+        "predicateType": _NAMES[type(predicate)],
+        "subject": [{"digest": {"sha256": digest}, "name": name}],
+    }
+
+
+def _subject(predicate: Predicate, value: Mapping[str, canonical.Json]) -> tuple[str, str]:
+    match predicate:
+        case (
+            Genesis(checkpoint=cid) | RoundOpen(parent=cid) | UpdateOffer(ciphertext=cid) | RoundCommit(checkpoint=cid)
+        ):
+            return cid, _cid_digest(cid)
+        case MemberEnrol(key=key):
+            return key, keys.PublicKey.parse(key).digest.hex()
+        case _:
+            name = _NAMES[type(predicate)].split(":")[2]
+            return f"{name}/{predicate.author}", hashlib.sha256(canonical.encode(dict(value))).hexdigest()
+
+
+def _cid_digest(cid: str) -> str:
+    # 58 characters are 36 bytes: version, codec, hash function, length, and the 32 of the sha256.
+    return base64.b32decode(cid[1:].upper() + "======")[4:].hex()
