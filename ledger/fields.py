@@ -147,7 +147,7 @@ read_reason = text(r"[a-z][a-z0-9-]{0,40}", "a reason code: a-z, 0-9 and hyphen,
 read_runtime_name = text(r"[!-~]{1,32}", "1 to 32 printable characters without space")
 read_runtime_value = text(r"[ -~]{1,128}", "1 to 128 printable characters")
 read_natural = integer(0)
-read_exponent = integer(-1074, 1023)
+read_exponent = integer(-60, 30)
 
 Name = Annotated[str, read_name]
 Role = Annotated[str, text("holder", "the role 'holder'")]

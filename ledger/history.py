@@ -135,6 +135,8 @@ def apply(history: History, entry_seq: int, envelope: dsse.Envelope) -> History:
             "out-of-order", f"{type(statement).__name__} at entry {entry_seq}: genesis is first and only first"
         )
     dsse.verify(envelope, _key(history, statement))
+    if not isinstance(statement, statements.Genesis) and statement.run != history.run:
+        raise errors.HistoryError("wrong-run", f"statement for run {statement.run}, expected {history.run}")
     if isinstance(statement, _COORDINATOR_ONLY) and statement.author != history.coordinator:
         raise errors.HistoryError(
             "not-entitled", f"{type(statement).__name__} by {statement.author}, expected the coordinator"
@@ -181,8 +183,6 @@ def _genesis(history: History, eid: str, statement: statements.Genesis) -> Histo
 
 
 def _open(history: History, statement: statements.RoundOpen) -> History:
-    if statement.run != history.run:
-        raise errors.HistoryError("wrong-run", f"statement for run {statement.run}, expected {history.run}")
     if history.phase != Phase.IDLE:
         raise errors.HistoryError(
             "out-of-order", f"RoundOpen while the round is {history.phase}, expected {Phase.IDLE}"

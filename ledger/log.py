@@ -175,6 +175,8 @@ class Log:
         roots = rows.roots(self._connection, {promise.size for promise in promises})
         for promise in promises:
             if roots[promise.size] != promise.root:
+                for _ in self.entries():  # where a row is what differs, this names it
+                    pass
                 found, expected = roots[promise.size].hex(), promise.root.hex()
                 raise errors.RollbackError(
                     f"root {found} at size {promise.size}, expected {expected} of the checkpoint"

@@ -55,7 +55,7 @@ def offer(record: RoundRecord, seq: int, statement: statements.UpdateOffer) -> R
     """The record with one more offer: of the cohort, for this round, before the seal, one for each member.
 
     Raises:
-        HistoryError: `wrong-run`, `wrong-round`, `out-of-order`, `wrong-parent`, `not-in-cohort`, `wrong-context`,
+        HistoryError: `wrong-round`, `out-of-order`, `wrong-parent`, `not-in-cohort`, `wrong-context`,
             `duplicate-offer` (the same again) or `equivocation` (another one).
     """
     _follows(record, statement, Phase.OPEN)
@@ -83,7 +83,7 @@ def seal(record: RoundRecord, statement: statements.RoundSeal) -> RoundRecord:
     """The record with its list closed over positions of offers of this round.
 
     Raises:
-        HistoryError: `wrong-run`, `wrong-round`, `out-of-order` or `unknown-offer`.
+        HistoryError: `wrong-round`, `out-of-order` or `unknown-offer`.
     """
     _follows(record, statement, Phase.OPEN)
     unknown = set(statement.offers).difference(seq for seq, _ in record.offers.values())
@@ -98,7 +98,7 @@ def commit(record: RoundRecord, statement: statements.RoundCommit) -> RoundRecor
     """The record with its outcome, which names each member of the cohort once and accepts only sealed offers.
 
     Raises:
-        HistoryError: `wrong-run`, `wrong-round`, `out-of-order`, `wrong-cohort` or `not-sealed`.
+        HistoryError: `wrong-round`, `out-of-order`, `wrong-cohort` or `not-sealed`.
     """
     _follows(record, statement, Phase.SEALED)
     named = {*statement.accepted, *(member for member, _ in statement.rejected)}
@@ -117,7 +117,7 @@ def credit(record: RoundRecord, statement: statements.CreditTransfer, *, pool: i
     """The record with its credit: the plan's pool, paid to accepted members alone.
 
     Raises:
-        HistoryError: `wrong-run`, `wrong-round`, `out-of-order`, `wrong-pool` or `not-accepted`.
+        HistoryError: `wrong-round`, `out-of-order`, `wrong-pool` or `not-accepted`.
     """
     _follows(record, statement, Phase.COMMITTED)
     if statement.pool != pool:
@@ -136,15 +136,13 @@ def disclose(record: RoundRecord, statement: statements.RoundDisclose) -> RoundR
     no age.
 
     Raises:
-        HistoryError: `wrong-run`, `wrong-round` or `out-of-order`.
+        HistoryError: `wrong-round` or `out-of-order`.
     """
     _follows(record, statement, Phase.CREDITED)
     return dataclasses.replace(record, disclose=statement)
 
 
 def _follows(record: RoundRecord, statement: statements.RoundStatement, phase: Phase) -> None:
-    if statement.run != record.open.run:
-        raise errors.HistoryError("wrong-run", f"statement for run {statement.run}, expected {record.open.run}")
     if statement.round != record.open.round:
         raise errors.HistoryError("wrong-round", f"statement for round {statement.round}, expected {record.open.round}")
     if record.phase != phase:

@@ -37,6 +37,7 @@ class MemberEnrol:
     """A member enters, with a signature by that very key as proof of possession."""
 
     author: fields.Name
+    run: fields.Hex64
     key: fields.SshKey
 
 
@@ -45,6 +46,7 @@ class MemberRole:
     """The coordinator entitles a member."""
 
     author: fields.Name
+    run: fields.Hex64
     member: fields.Name
     role: fields.Role
 

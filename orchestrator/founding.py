@@ -40,10 +40,11 @@ def found(
         checkpoint=str(store.put(file)),
     )
     envelopes = [dsse.sign(statements.build(genesis), coordinator)]
+    run = envelopes[0].eid
     for name, key in holders.items():
-        enrol = statements.MemberEnrol(author=name, key=str(key.public))
+        enrol = statements.MemberEnrol(author=name, run=run, key=str(key.public))
         envelopes.append(dsse.sign(statements.build(enrol), key))
     for name in holders:
-        role = statements.MemberRole(author=COORDINATOR, member=name, role="holder")
+        role = statements.MemberRole(author=COORDINATOR, run=run, member=name, role="holder")
         envelopes.append(dsse.sign(statements.build(role), coordinator))
     return envelopes

@@ -1,7 +1,7 @@
 """The README's console blocks: run them, compare, or write what they print.
 
-A block opens with three backticks and `console`; a line that begins with `$ ` is a command, the lines below it what it prints. `...`
-alone on a line stands for any lines. Commands run one after the other in one empty folder.
+A block opens with three backticks and `console`; a line that begins with `$ ` is a command, the lines below it what it prints.
+`...` alone on a line stands for any lines. Commands run one after the other in one empty folder.
 
     python -m tests.readme README.md     run all, and write their output into the file
 """
@@ -21,9 +21,8 @@ TOLERANCE = 0.1
 def run(command: str, folder: Path) -> str:
     """What a command prints, errors included."""
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "120"}
-    result = subprocess.run(
-        command, shell=True, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    result = subprocess.run(command, shell=True, cwd=folder, env=environment, text=True, check=False, **both)
     return "\n".join(line.rstrip() for line in result.stdout.splitlines())
 
 
@@ -46,8 +45,8 @@ def shorten(output: str) -> str:
 def difference(expected: str, printed: str) -> str | None:
     """The first line that the README has otherwise, or None.
 
-    Hashes differ from run to run, and seconds (numbers with one or two decimals) too; measurements with more decimals may differ
-    a little between processors. All else is exact.
+    Hashes differ from run to run, and seconds (numbers with one or two decimals) too; measurements with more decimals may
+    differ a little between processors. All else is exact.
     """
     wanted = expected.splitlines()
     got = printed.splitlines()

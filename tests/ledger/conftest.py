@@ -53,10 +53,12 @@ class Run:
         return statements.Genesis(**{**fields, **changes})
 
     def enrol(self, name, **changes):
-        return statements.MemberEnrol(**{"author": name, "key": str(self.keys[name].public), **changes})
+        fields = {"author": name, "run": self.history.run or "a" * 64, "key": str(self.keys[name].public)}
+        return statements.MemberEnrol(**{**fields, **changes})
 
     def role(self, name, **changes):
-        return statements.MemberRole(**{"author": COORDINATOR, "member": name, "role": "holder", **changes})
+        fields = {"author": COORDINATOR, "run": self.history.run or "a" * 64, "member": name, "role": "holder"}
+        return statements.MemberRole(**{**fields, **changes})
 
     def _of_round(self, author, fields, changes):
         opened = self.history.open_round

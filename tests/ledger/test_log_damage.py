@@ -33,11 +33,12 @@ def test_a_dropped_row_is_found(folder, seq):
 
 @pytest.mark.parametrize(("one", "two"), [(0, 1), (2, 6), (6, 7)])
 def test_swapped_rows_are_found(folder, one, two):
-    """Two rows in each other's place: the root is another (attack 43)."""
+    """Two rows in each other's place: the root is another, and the first entry out of place is named (attack 43)."""
     for old, new in ((one, 100), (two, one), (100, two)):
         folder.tamper("UPDATE entry SET seq = ? WHERE seq = ?", new, old)
-    with pytest.raises(errors.RollbackError):
+    with pytest.raises(errors.CorruptError) as caught:
         folder.read()
+    assert caught.value.seq == one
 
 
 @pytest.mark.parametrize(("one", "two"), [(0, 1), (2, 6), (6, 7)])

@@ -24,14 +24,23 @@ def test_membership(run):
 def test_an_enrolment_proves_possession(run):
     """Nobody enrols a key that they cannot sign with."""
     run.until("idle")
+    key = str(keys.SigningKey.generate().public)
     with pytest.raises(errors.SignatureError):
-        run.say(statements.MemberEnrol(author="dogwood", key=str(keys.SigningKey.generate().public)), run.keys["ash"])
+        run.say(statements.MemberEnrol(author="dogwood", run=run.history.run, key=key), run.keys["ash"])
+
+
+def test_membership_is_of_one_run(run):
+    """An enrolment or a role that was signed for another run does not count in this one (attack 14)."""
+    run.say(run.genesis())
+    assert run.refused(run.enrol("ash", run="a" * 64)) == "wrong-run"
+    run.say(run.enrol("ash"))
+    assert run.refused(run.role("ash", run="a" * 64)) == "wrong-run"
 
 
 def test_a_key_counts_from_its_enrolment_on(run):
     """The same statement is of an unknown member before that position, and fits after (attacks 15, 16)."""
     run.say(run.genesis())
-    role = statements.MemberRole(author="ash", member="birch", role="holder")
+    role = run.role("birch", author="ash")
     assert run.refused(role) == "unknown-member"
     run.say(run.enrol("ash"))
     assert run.refused(role) == "not-entitled"

@@ -117,7 +117,7 @@ def test_a_flipped_byte_in_a_ledger_row_is_named(finished: Path, column: str, se
     changed = bytearray(value)
     changed[len(changed) // 2] ^= 1
     edit(finished, (f"UPDATE entry SET {column} = ? WHERE seq = ?", (bytes(changed), seq)))
-    with pytest.raises(errors.AuditError, match=rf"(?i)\b{seq}\b|checkpoint|root"):
+    with pytest.raises(errors.AuditError, match=f"entry {seq}: "):
         audit(finished)
 
 
