@@ -100,6 +100,14 @@ def test_json_is_one_object_on_standard_output(tmp_path: Path) -> None:
     assert all((tmp_path / path).stat().st_size > 1000 for path in record["plots"])
 
 
+def test_warnings_reach_the_terminal(tmp_path: Path) -> None:
+    """What goes wrong at a holder is said while it happens: here, training that diverges."""
+    result = folkmoot("run", "pool=inprocess", "rounds=1", "task.learning_rate=1e30", "dir=here", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "holder-00 did not offer: TrainingError" in result.stdout.replace("\n", " ")
+    assert not list(tmp_path.glob("*.log"))
+
+
 def test_an_audit_tells_by_its_exit_code(finished: Path) -> None:
     """0 and a report; 1 and the first difference, also as JSON; 2 for a folder that holds no run."""
     good = folkmoot("audit", str(finished), "--json", cwd=finished)
