@@ -20,7 +20,6 @@ from aggregation.errors import LatticeError
 
 BOUND = 32767
 FRACTION_BITS = 8
-HEADROOM_BITS = 3
 MIN_EXPONENT, MAX_EXPONENT = -60, 30
 
 # Coordinates handled at once: the float64 working copy stays in a core's cache whatever the size of the tensor.
@@ -69,7 +68,7 @@ class Encoded:
     saturated: int
 
 
-def initial(sizes: Sequence[int], values: Float[Tensor, " dim"], *, headroom_bits: int = HEADROOM_BITS) -> Lattice:
+def initial(sizes: Sequence[int], values: Float[Tensor, " dim"], *, headroom_bits: int) -> Lattice:
     """Returns the lattice of the first round, scaled to the initial weights.
 
     Per tensor: the smallest exponent for which `2**headroom_bits * max|weight|` is within the bound. A tensor of zeros
@@ -93,7 +92,7 @@ def initial(sizes: Sequence[int], values: Float[Tensor, " dim"], *, headroom_bit
     return Lattice(sizes=tuple(sizes), exponents=exponents)
 
 
-def following(lattice: Lattice, refined: Int32[Tensor, " dim"], *, headroom_bits: int = HEADROOM_BITS) -> Lattice:
+def following(lattice: Lattice, refined: Int32[Tensor, " dim"], *, headroom_bits: int) -> Lattice:
     """Returns the lattice of the next round, scaled to the aggregate of this one.
 
     Per tensor: the smallest exponent for which `2**headroom_bits * max|aggregate|` is within the bound; a tensor whose

@@ -8,7 +8,7 @@ from jaxtyping import Float64, Int16
 from torch import Tensor
 
 from aggregation import coordinatewise, krum, mixing
-from aggregation.errors import RuleError
+from aggregation.errors import RuleError, TooFewError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +105,8 @@ def check(rule: str, pre: str, clients: int, byzantine: int) -> None:
     """Accepts a rule, a pre-aggregation and numbers of holders that fit together.
 
     Raises:
-        RuleError: If a name is unknown, a number is out of range, or there are too few holders for so many Byzantine
-            ones; one sentence that says what would do.
+        RuleError: If a name is unknown or a number is out of range; one sentence that says what would do.
+        TooFewError: If there are too few holders for so many Byzantine ones; likewise.
     """
     if rule not in RULES:
         raise RuleError(f"unknown rule {rule[:80]!r}: expected one of {', '.join(RULES)}")
@@ -120,7 +120,7 @@ def check(rule: str, pre: str, clients: int, byzantine: int) -> None:
             f"{rule} withstands no Byzantine holder, got {byzantine}: set rule.byzantine to 0 or choose another rule"
         )
     if clients < least:
-        raise RuleError(
+        raise TooFewError(
             f"{rule if pre == 'none' else f'{pre} + {rule}'} with {byzantine} Byzantine holders needs at least {least} "
             f"holders, got {clients}: {_remedy(rule, pre, clients, byzantine)}"
         )

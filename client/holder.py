@@ -16,6 +16,7 @@ import torch
 
 from aggregation import lattice
 from client import agreement, checkpoint, errors, outbox, policy, privacy, seeds, task, training, update
+from client.tasks import catalogue
 from exchange import blocks, recipients, sealing
 from ledger import context, dsse, keys, statements
 
@@ -115,6 +116,12 @@ class Holder:
             raise errors.RefusalError("not-in-cohort", f"{self.name} is not in the cohort of round {opening.round}")
         if start.cid != opening.parent:
             raise errors.RefusalError("wrong-parent", f"the checkpoint is {start.cid}, the round's is {opening.parent}")
+        if opening.task != catalogue.digest(self._agreed.plan.task):
+            raise errors.RefusalError(
+                "wrong-task", f"the round's task digest {opening.task} is not that of the code here"
+            )
+        if opening.rule != self._agreed.plan.rule.digest():
+            raise errors.RefusalError("wrong-rule", f"the round's rule digest {opening.rule} is not that of the plan")
         if len(opening.exponents) != len(self._agreed.specs):
             have, want = len(opening.exponents), len(self._agreed.specs)
             raise errors.RefusalError("wrong-lattice", f"the lattice has {have} exponents, expected {want}")

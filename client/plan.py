@@ -10,38 +10,60 @@ same double (docs/protocol.md P4).
 """
 
 import dataclasses
+import hashlib
 import math
-import types
 import typing
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from client import errors
 from ledger import canonical
 
 VERSION = 1
+DISCLOSURES = ("public", "none")
+
+
+def within(low: float, high: float) -> Any:  # noqa: ANN401  as `dataclasses.field`
+    """A field whose value lies in low .. high, both included."""
+    return dataclasses.field(metadata={"low": low, "high": high})
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A part of the plan that is flat: integers, texts and real numbers."""
+    """A part of the plan: integers, texts, real numbers and further sections, each number within its range."""
+
+    WHERE: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            low, high = field.metadata.get("low"), field.metadata.get("high")
+            if low is not None and not low <= value <= high:
+                raise errors.PlanError(f"{self.WHERE}{field.name} is {value}, expected {low} to {high}")
+
+    def digest(self) -> str:
+        """Hex sha256 of the section's record."""
+        return hashlib.sha256(canonical.encode(self.to_record())).hexdigest()
 
     def to_record(self) -> dict[str, canonical.Json]:
         """The fields as canonical JSON values, real numbers as decimal text."""
         return {field.name: _write(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
     @classmethod
-    def from_record(cls, record: object, where: str) -> Self:
+    def from_record(cls, record: object) -> Self:
         """The section that `record` spells, if it has exactly the fields of this section.
 
         Raises:
-            PlanError: a field is missing, unknown or of another type; the message names it.
+            PlanError: a field is missing, unknown, of another type or outside its range; the message names it.
         """
-        fields = typing.get_type_hints(cls)
-        if not isinstance(record, Mapping) or set(record) != set(fields):
+        hints = typing.get_type_hints(cls)
+        kinds = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+        if not isinstance(record, Mapping) or set(record) != set(kinds):
             found = sorted(map(str, record)) if isinstance(record, Mapping) else record
-            raise errors.PlanError(f"plan.{where}: expected the fields {sorted(fields)}, got {found!r}")
-        values: dict[str, Any] = {name: _read(record[name], kind, f"{where}.{name}") for name, kind in fields.items()}
+            raise errors.PlanError(
+                f"{cls.WHERE.rstrip('.') or 'plan'}: expected the fields {sorted(kinds)}, got {found!r}"
+            )
+        values: dict[str, Any] = {name: _read(record[name], kind, cls.WHERE + name) for name, kind in kinds.items()}
         return cls(**values)
 
 
@@ -49,61 +71,74 @@ class Section:
 class TaskPlan(Section):
     """What is trained, on whose data, and how a holder trains it."""
 
+    WHERE: ClassVar[str] = "task."
+
     name: str
-    holders: int
-    alpha: float
-    hidden: int
-    epochs: int
-    batch: int
-    learning_rate: float
-    momentum: float
+    holders: int = within(1, 10_000)
+    alpha: float = within(0.001, 1e6)
+    hidden: int = within(1, 65_536)
+    epochs: int = within(1, 10_000)
+    batch: int = within(1, 1_000_000)
+    learning_rate: float = within(1e-9, 1e30)
+    momentum: float = within(0.0, 0.9999)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RulePlan(Section):
     """How updates become one: rule, pre-aggregation, how many may lie, and the outer step."""
 
+    WHERE: ClassVar[str] = "rule."
+
     name: str
     pre: str
-    byzantine: int
-    learning_rate: float
+    byzantine: int = within(0, 10_000)
+    learning_rate: float = within(1e-9, 1e6)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PrivacyPlan(Section):
     """What a holder does to its update before it leaves: the L2 bound, or infinity for none."""
 
-    clip_norm: float
+    WHERE: ClassVar[str] = "privacy."
+
+    clip_norm: float = within(1e-9, math.inf)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LatticePlan(Section):
     """Room above the previous aggregate, in bits, before an update saturates."""
 
-    headroom_bits: int
+    WHERE: ClassVar[str] = "lattice."
+
+    headroom_bits: int = within(0, 15)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class CohortPlan(Section):
     """Members a round (0 for all of them) and seconds until it is sealed without the rest."""
 
-    size: int
-    deadline: int
+    WHERE: ClassVar[str] = "cohort."
+
+    size: int = within(0, 10_000)
+    deadline: int = within(1, 10_000_000)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class CreditPlan(Section):
     """Micro-credits that each round divides."""
 
-    pool: int
+    WHERE: ClassVar[str] = "credit."
+
+    pool: int = within(0, 10**15)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Section):
     """The agreement of a run."""
 
-    seed: int
-    rounds: int
+    v: int = dataclasses.field(default=VERSION, metadata={"low": VERSION, "high": VERSION})
+    seed: int = within(0, 2**53 - 1)
+    rounds: int = within(1, 1_000_000)
     disclosure: str
     task: TaskPlan
     rule: RulePlan
@@ -112,44 +147,29 @@ class Plan:
     cohort: CohortPlan
     credit: CreditPlan
 
-    def to_record(self) -> dict[str, canonical.Json]:
-        """The plan as the JSON object of the genesis statement."""
-        record: dict[str, canonical.Json] = {"v": VERSION}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            record[field.name] = value.to_record() if isinstance(value, Section) else value
-        return record
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, object]) -> Self:
-        """The plan that a genesis statement carries.
-
-        Raises:
-            PlanError: the record has another version, a missing or unknown field, or a value of another type.
-        """
-        fields = typing.get_type_hints(cls)
-        if record.get("v") != VERSION or set(record) != {*fields, "v"}:
-            raise errors.PlanError(f"plan: expected version {VERSION} with {sorted(fields)}, got {sorted(record)}")
-        values: dict[str, Any] = {}
-        for name, kind in fields.items():
-            section = isinstance(kind, type) and issubclass(kind, Section)
-            values[name] = kind.from_record(record[name], name) if section else _read(record[name], kind, name)
-        return cls(**values)
+    def __post_init__(self) -> None:
+        Section.__post_init__(self)
+        if self.disclosure not in DISCLOSURES:
+            raise errors.PlanError(f"disclosure is {self.disclosure!r}, expected one of: {', '.join(DISCLOSURES)}")
 
 
-def _write(value: int | float | str) -> int | str:
+def _write(value: int | float | str | Section) -> canonical.Json:
+    if isinstance(value, Section):
+        return value.to_record()
     return repr(value) if isinstance(value, float) else value
 
 
-def _read(value: object, kind: type | types.UnionType, where: str) -> object:
+def _read(value: object, kind: type, where: str) -> object:
+    if issubclass(kind, Section):
+        return kind.from_record(value)
     if kind is not float:
         if type(value) is not kind:
-            raise errors.PlanError(f"plan.{where}: expected {kind}, got {value!r}")
+            raise errors.PlanError(f"{where}: expected {kind.__name__}, got {value!r}")
         return value
     try:
         number = float(value) if isinstance(value, str) else math.nan
     except ValueError:
         number = math.nan
     if math.isnan(number) or repr(number) != value:
-        raise errors.PlanError(f"plan.{where}: expected a real number as its shortest decimal text, got {value!r}")
+        raise errors.PlanError(f"{where}: expected a real number as its shortest decimal text, got {value!r}")
     return number

@@ -14,6 +14,7 @@ class Policy:
         coordinators: fingerprints of the keys whose runs it takes part in.
         tasks: digests of the code and settings that may run on its data (`client.tasks.catalogue.digest`).
         disclosures: ways of disclosing updates for audit that it accepts.
+        recipients: how many may read its updates.
         rounds: the last round it takes part in.
         clip_norm: the largest L2 norm of an update that may leave.
     """
@@ -21,6 +22,7 @@ class Policy:
     coordinators: frozenset[str]
     tasks: frozenset[str]
     disclosures: frozenset[str]
+    recipients: int
     rounds: int
     clip_norm: float
 
@@ -43,6 +45,9 @@ def check(policy: Policy, *, coordinator: str, agreed: plan.Plan, opening: state
         raise errors.RefusalError("policy-task", f"task digest {opening.task} is not one the policy allows")
     if agreed.disclosure not in policy.disclosures:
         raise errors.RefusalError("policy-disclosure", f"disclosure {agreed.disclosure!r} is not one the policy allows")
+    if len(opening.recipients) > policy.recipients:
+        readers = f"{len(opening.recipients)} recipients could read the update, the policy allows {policy.recipients}"
+        raise errors.RefusalError("policy-recipients", readers)
     if opening.round > policy.rounds:
         raise errors.RefusalError("policy-rounds", f"round {opening.round} is past the policy's last, {policy.rounds}")
     if agreed.privacy.clip_norm > policy.clip_norm:

@@ -125,6 +125,7 @@ class Worker:
             coordinators=frozenset({self._agreed.coordinator.fingerprint}),
             tasks=frozenset({catalogue.digest(agreed.task)}),
             disclosures=frozenset({agreed.disclosure}),
+            recipients=1,
             rounds=agreed.rounds,
             clip_norm=agreed.privacy.clip_norm,
         )

@@ -21,7 +21,7 @@ from ledger import dsse, errors, keys, leaf, membership, rounds, statements
 
 Phase = rounds.Phase
 
-DISCLOSURES = ("public", "auditors", "none")
+DISCLOSURES = ("public", "none")
 
 _COORDINATOR_ONLY = (
     statements.MemberRole,

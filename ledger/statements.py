@@ -105,7 +105,7 @@ class RoundCommit:
     aggregate: fields.Cid
     checkpoint: fields.Cid
     correct: fields.Natural
-    total: fields.Natural
+    total: fields.Positive
     loss_micro: fields.Natural
 
     def __post_init__(self) -> None:

@@ -66,10 +66,10 @@ def compose(overrides: Sequence[str], *, config_dir: str | None = None) -> setti
         raise errors.ConfigError(sentence(error)) from error
 
 
-def hostile_in(resolved: Path) -> dict[str, str]:
-    """Behaviour by name of the hostile holders that a run folder's `config.yaml` records."""
+def simulated_in(resolved: Path) -> tuple[dict[str, str], int]:
+    """Behaviour by name of the hostile holders, and torch threads, that a run folder's `config.yaml` records."""
     saved: Any = OmegaConf.to_container(OmegaConf.load(resolved))
-    return dict(saved["attack"]["behaviours"])
+    return dict(saved["attack"]["behaviours"]), int(saved["pool"]["threads"])
 
 
 def sentence(error: Exception) -> str:

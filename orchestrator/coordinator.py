@@ -102,6 +102,7 @@ class Coordinator:
             self._journal.publish()
             self._agreed = agreement.Agreement.read(self._journal.genesis)
             self._require_same_plan()
+            self._folder.forget_identities(self._journal.history.round)
             if self._journal.history.round < self._plan.rounds:
                 self._model = training.FlatModel(self._agreed.task.model(), torch.device("cpu"))
                 self._start_pool(names)
@@ -213,7 +214,7 @@ class Coordinator:
         written = [each for each in (closing.commit, closing.credit, closing.disclose) if each is not None]
         self._journal.append(*self._journal.sign(*written))
         self._journal.publish()
-        self._folder.forget_identity(opened.round)
+        self._folder.forget_identities(opened.round)
         self._seconds |= {"ledger": self._journal.seconds, "round": time.perf_counter() - self._opened_at}
         received = sum(offer.size for offer in offers)
         report = RoundReport(commit=closing.commit, seconds=self._seconds, ciphertext_bytes=received)

@@ -107,9 +107,11 @@ class RunFolder:
             write(path, str(recipients.X25519Identity.generate()).encode() + b"\n", mode=0o600)
         return path.read_text().strip()
 
-    def forget_identity(self, number: int) -> None:
-        """Delete the age identity of a round whose audit window is over."""
-        self._identity_path(number).unlink(missing_ok=True)
+    def forget_identities(self, committed: int) -> None:
+        """Delete the age identities of rounds up to `committed`: their audit window is over, or they are on the ledger."""
+        for path in (self.root / "keys" / "rounds").glob("*.age"):
+            if int(path.stem) <= committed:
+                path.unlink()
 
     def _identity_path(self, number: int) -> Path:
         return self.root / "keys" / "rounds" / f"{number}.age"

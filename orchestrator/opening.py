@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from aggregation import lattice
-from client import agreement, checkpoint, plan
+from client import agreement, checkpoint
 from client.tasks import catalogue
-from ledger import canonical, history, statements
+from ledger import history, statements
 from orchestrator import founding, settlement
 
 
@@ -30,7 +30,7 @@ def prescribe(
         recipients=tuple(recipients),
         exponents=exponents(agreed, known, get),
         task=catalogue.digest(agreed.plan.task),
-        rule=rule_digest(agreed.plan.rule),
+        rule=agreed.plan.rule.digest(),
         deadline=agreed.plan.cohort.deadline,
     )
 
@@ -57,8 +57,3 @@ def exponents(agreed: agreement.Agreement, known: history.History, get: Callable
     on = lattice.Lattice(sizes=sizes, exponents=known.finished.open.exponents)
     aggregate = settlement.read_aggregate(get(known.finished.commit.aggregate), agreed.specs)
     return lattice.following(on, aggregate, headroom_bits=headroom).exponents
-
-
-def rule_digest(rule: plan.RulePlan) -> str:
-    """Hex sha256 of the rule's settings, as each opening names it (docs/protocol.md P6)."""
-    return hashlib.sha256(canonical.encode(rule.to_record())).hexdigest()

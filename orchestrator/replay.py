@@ -10,6 +10,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Collection, Mapping
 
+from aggregation import errors as aggregation_errors
 from client import agreement, checkpoint, training
 from client import errors as client_errors
 from exchange import blocks, recipients
@@ -19,6 +20,13 @@ from ledger import errors as ledger_errors
 from ledger import history, log, merkle, statements
 from orchestrator import errors, folder, journal, opening, settlement
 
+OURS = (
+    aggregation_errors.AggregationError,
+    client_errors.ClientError,
+    exchange_errors.ExchangeError,
+    ledger_errors.LedgerError,
+)
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
@@ -27,6 +35,7 @@ class Report:
     Attributes:
         checked: how many of each kind were checked or recomputed.
         rounds: committed.
+        on_word: updates that were rejected because their bytes could not be had, which nobody can recompute.
         recomputed: rounds worked out again from their ciphertext; fewer than `rounds` where identities were not disclosed.
         checkpoint: CID of the last model.
         head: hash of the last entry.
@@ -36,6 +45,7 @@ class Report:
     checked: Mapping[str, int]
     rounds: int
     recomputed: int
+    on_word: int
     checkpoint: str
     head: str
     seconds: float
@@ -57,6 +67,8 @@ class Replay:
         self._frontier = merkle.Frontier()
         self._checked = collections.Counter[str]()
         self._recomputed = 0
+        self._on_word = 0
+        self._recipients: set[str] = set()
 
     def audit(self) -> Report:
         """The report, if everything is as the protocol says.
@@ -72,7 +84,7 @@ class Replay:
                 for entry in record.entries():
                     self._entry(entry, notes.pop(entry.seq + 1, None))
                 head = record.head
-        except (ledger_errors.LedgerError, exchange_errors.ExchangeError, client_errors.ClientError) as error:
+        except OURS as error:
             raise errors.AuditError(str(error)) from error
         if notes:
             message = f"the log ends after {self._frontier.size} entries, but a signed checkpoint promises {min(notes)}"
@@ -81,6 +93,7 @@ class Replay:
             checked=dict(self._checked),
             rounds=self._known.round,
             recomputed=self._recomputed,
+            on_word=self._on_word,
             checkpoint=self._known.checkpoint or "",
             head=head,
             seconds=time.perf_counter() - start,
@@ -103,7 +116,7 @@ class Replay:
                 self._opening(statement, before)
             case statements.RoundDisclose():
                 self._disclosed(statement, before)
-            case statements.CreditTransfer() if self._agreed.plan.disclosure == "none":
+            case statements.CreditTransfer() if self._agreed.plan.disclosure != "public":
                 self._undisclosed(before)
         if signed_note is not None:
             self._note(signed_note)
@@ -113,6 +126,10 @@ class Replay:
         # The task's code digest is the holders' business: an auditor may have another version of the code.
         prescribed = dataclasses.replace(prescribed, task=statement.task)
         _compare(statement.round, "opening", statement, prescribed)
+        if len(statement.recipients) != 1 or not self._recipients.isdisjoint(statement.recipients):
+            message = f"{len(statement.recipients)} recipients, some of earlier rounds perhaps; expected one, and fresh"
+            raise errors.AuditError(f"round {statement.round}: opening names {message}")
+        self._recipients.update(statement.recipients)
 
     def _disclosed(self, statement: statements.RoundDisclose, before: history.History) -> None:
         """With the round's identity: everything again, from the ciphertext up."""
@@ -124,7 +141,10 @@ class Replay:
             raise errors.AuditError(f"round {opened.round}: the disclosed identity is not the one it was opened with")
         parent = self._read_checkpoint(opened.parent)
         offers = settlement.sealed_offers(before)
-        outcome = settlement.settle(self._agreed, opened, offers, statement.identity, parent, self._store.get)
+        unavailable = {member: reason for member, reason in commit.rejected if reason in settlement.UNAVAILABLE}
+        outcome = settlement.settle(
+            self._agreed, opened, offers, statement.identity, parent, self._store.get, unavailable
+        )
         _compare_verdicts(commit, outcome)
         claimed = training.Judged(correct=commit.correct, total=commit.total, loss=commit.loss_micro / 1_000_000)
         again = settlement.closing(outcome, self._agreed, opened, statement.identity, claimed)
@@ -134,7 +154,8 @@ class Replay:
             raise errors.AuditError(f"round {opened.round}: the stored aggregate is not the recomputed one")
         self._read_checkpoint(commit.checkpoint)
         self._recomputed += 1
-        self._checked.update({"ciphertexts": len(offers), "aggregates": 1, "checkpoints": 1})
+        self._on_word += len(unavailable)
+        self._checked.update({"ciphertexts": len(offers) - len(unavailable), "aggregates": 1, "checkpoints": 1})
         self._checked["credits"] += len(record.credit.postings)
         self._progress(opened.round, self._agreed.plan.rounds)
 

@@ -24,7 +24,7 @@ def execute(
     """
     where = folder.RunFolder(root=config.folder)
     with where.locked():
-        _require_same_attack(config, where)
+        _require_same_simulation(config, where)
         lines = metrics.MetricsFile(where.metrics)
         if where.ledger.exists():
             with _read(where) as record:
@@ -61,12 +61,17 @@ def _pool(config: settings.RunConfig) -> pool.Pool:
     return pool.RayPool(config.workers)
 
 
-def _require_same_attack(config: settings.RunConfig, where: folder.RunFolder) -> None:
-    """The plan is on the ledger; who is hostile is not, so the folder's own configuration tells."""
+def _require_same_simulation(config: settings.RunConfig, where: folder.RunFolder) -> None:
+    """The plan is on the ledger; who is hostile, and on how many threads, only the folder's own configuration tells."""
     if not where.config.exists():
         folder.write(where.config, config.resolved.encode())
         return
-    before = config_door.hostile_in(where.config)
-    if before != dict(config.hostile):
-        message = f"{where.root} holds a run with other hostile holders ({before or 'none'})"
-        raise errors.FolderError(f"{message}: choose another folder with dir=NEW, or repeat its configuration")
+    hostile, threads = config_door.simulated_in(where.config)
+    if hostile != dict(config.hostile):
+        differs = f"other hostile holders ({hostile or 'none'})"
+    elif threads != config.threads:
+        differs = f"pool.threads={threads}, on which the bits of training depend"
+    else:
+        return
+    message = f"{where.root} holds a run with {differs}"
+    raise errors.FolderError(f"{message}: choose another folder with dir=NEW, or repeat its configuration")

@@ -68,6 +68,20 @@ class PoolSchema:
 
 
 @dataclasses.dataclass
+class LatticeSchema:
+    """Keys of `lattice`."""
+
+    headroom_bits: int = MISSING
+
+
+@dataclasses.dataclass
+class CreditSchema:
+    """Keys of `credit`."""
+
+    pool: int = MISSING
+
+
+@dataclasses.dataclass
 class Schema:
     """Keys of a run's configuration."""
 
@@ -82,7 +96,7 @@ class Schema:
     rounds: int = MISSING
     seed: int = MISSING
     disclosure: str = MISSING
-    credit_pool: int = MISSING
-    headroom_bits: int = MISSING
+    lattice: LatticeSchema = MISSING
+    credit: CreditSchema = MISSING
     runs: str = MISSING
     dir: str | None = MISSING

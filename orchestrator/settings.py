@@ -14,7 +14,6 @@ from client.tasks import catalogue
 from ledger import canonical
 from orchestrator import errors, founding
 
-DISCLOSURES = ("public", "none")
 POOLS = ("ray", "inprocess")
 
 
@@ -51,32 +50,26 @@ class RunConfig:
         Raises:
             ConfigError: a value outside its range; the message names the key, the value and what would do.
         """
-        _require_ranges(values)
-        agreed = plan.Plan(
-            seed=values["seed"],
-            rounds=values["rounds"],
-            disclosure=values["disclosure"],
-            task=plan.TaskPlan(**values["task"]),
-            rule=plan.RulePlan(**values["rule"]),
-            privacy=plan.PrivacyPlan(**values["privacy"]),
-            lattice=plan.LatticePlan(headroom_bits=values["headroom_bits"]),
-            cohort=plan.CohortPlan(**values["cohort"]),
-            credit=plan.CreditPlan(pool=values["credit_pool"]),
-        )
-        attack = values["attack"]["behaviours"]
+        pool, attack = values["pool"], values["attack"]["behaviours"]
+        if pool["name"] not in POOLS:
+            raise errors.ConfigError(f"pool.name is {pool['name']!r}, expected one of: {', '.join(POOLS)}")
+        for key in ("workers", "threads"):
+            if pool[key] < 1:
+                raise errors.ConfigError(f"pool.{key} is {pool[key]}, expected at least 1")
         try:
+            agreed = _plan(values)
             catalogue.load(agreed.task, seed=agreed.seed)
             for name in attack.values():
                 hostile.find(name)
-        except client_errors.TaskError as error:
+        except (client_errors.PlanError, client_errors.TaskError) as error:
             raise errors.ConfigError(str(error)) from error
         _require_consistent(agreed, attack)
         return cls(
             plan=agreed,
             hostile=attack,
-            pool=values["pool"]["name"],
-            workers=values["pool"]["workers"],
-            threads=values["pool"]["threads"],
+            pool=pool["name"],
+            workers=pool["workers"],
+            threads=pool["threads"],
             folder=_folder(values, agreed, attack),
             resolved=resolved,
         )
@@ -90,41 +83,18 @@ def _folder(values: Mapping[str, Any], agreed: plan.Plan, attack: Mapping[str, s
     return Path(values["runs"]) / f"{agreed.task.name}-{digest[:8]}"
 
 
-def _require_ranges(values: Mapping[str, Any]) -> None:
-    task, rule, pool = values["task"], values["rule"], values["pool"]
-    least = {
-        "rounds": (values["rounds"], 1),
-        "seed": (values["seed"], 0),
-        "credit_pool": (values["credit_pool"], 0),
-        "headroom_bits": (values["headroom_bits"], 0),
-        "task.holders": (task["holders"], 1),
-        "task.hidden": (task["hidden"], 1),
-        "task.epochs": (task["epochs"], 1),
-        "task.batch": (task["batch"], 1),
-        "rule.byzantine": (rule["byzantine"], 0),
-        "cohort.size": (values["cohort"]["size"], 0),
-        "cohort.deadline": (values["cohort"]["deadline"], 1),
-        "pool.workers": (pool["workers"], 1),
-        "pool.threads": (pool["threads"], 1),
-    }
-    for key, (value, bound) in least.items():
-        if value < bound:
-            raise errors.ConfigError(f"{key} is {value}, expected at least {bound}")
-    positive = {
-        "task.alpha": task["alpha"],
-        "task.learning_rate": task["learning_rate"],
-        "rule.learning_rate": rule["learning_rate"],
-        "privacy.clip_norm": values["privacy"]["clip_norm"],
-    }
-    for key, value in positive.items():
-        if not value > 0:
-            raise errors.ConfigError(f"{key} is {value}, expected a number above 0")
-    if not 0 <= task["momentum"] < 1:
-        raise errors.ConfigError(f"task.momentum is {task['momentum']}, expected a number from 0 up to, not with, 1")
-    chosen = {"disclosure": (values["disclosure"], DISCLOSURES), "pool.name": (pool["name"], POOLS)}
-    for key, (value, names) in chosen.items():
-        if value not in names:
-            raise errors.ConfigError(f"{key} is {value!r}, expected one of: {', '.join(names)}")
+def _plan(values: Mapping[str, Any]) -> plan.Plan:
+    return plan.Plan(
+        seed=values["seed"],
+        rounds=values["rounds"],
+        disclosure=values["disclosure"],
+        task=plan.TaskPlan(**values["task"]),
+        rule=plan.RulePlan(**values["rule"]),
+        privacy=plan.PrivacyPlan(**values["privacy"]),
+        lattice=plan.LatticePlan(**values["lattice"]),
+        cohort=plan.CohortPlan(**values["cohort"]),
+        credit=plan.CreditPlan(**values["credit"]),
+    )
 
 
 def _require_consistent(agreed: plan.Plan, attack: Mapping[str, str]) -> None:

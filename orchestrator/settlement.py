@@ -9,7 +9,9 @@ one meaning of a round (docs/protocol.md P10-P14).
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
@@ -23,6 +25,16 @@ from ledger import accounts, context, history, statements
 from orchestrator import founding
 
 AGGREGATE_FORMAT = "folkmoot-aggregate/v1"
+MOST = 2**53 - 1
+UNAVAILABLE = (exchange_errors.BlockMissingError.code, exchange_errors.BlockCorruptError.code)
+REFUSALS = (
+    exchange_errors.BlockMissingError,
+    exchange_errors.BlockCorruptError,
+    exchange_errors.TooLargeError,
+    exchange_errors.SealError,
+    exchange_errors.TensorsError,
+    aggregation_errors.LatticeError,
+)
 
 
 class Fetch(Protocol):
@@ -73,6 +85,7 @@ def settle(
     identity: str,
     parent: checkpoint.Checkpoint,
     fetch: Fetch,
+    unavailable: Mapping[str, str] = MappingProxyType({}),
 ) -> Settlement:
     """The outcome that the plan prescribes for a sealed round.
 
@@ -83,16 +96,22 @@ def settle(
         identity: text of the age identity that the round's updates are sealed to.
         parent: the checkpoint the round started from.
         fetch: where ciphertext is read from.
+        unavailable: members whose ciphertext could not be had when the round was committed, with the reason recorded then;
+            an auditor takes it as it stands, since whether bytes could be had is nothing that can be recomputed.
+
+    Raises:
+        StoreError: the store itself fails; that is nobody's fault but the machine's, and no verdict.
+        RuleError: the plan's rule is not one of ours.
     """
     on = lattice.Lattice(sizes=tuple(s.size for s in agreed.specs), exponents=opening.exponents)
     rows: dict[str, torch.Tensor] = {}
-    reasons = dict.fromkeys(opening.cohort, "no-offer")
+    reasons = dict.fromkeys(opening.cohort, "no-offer") | dict(unavailable)
     details: dict[str, str] = {}
-    for offer in sorted(offers, key=lambda each: each.author):
+    for offer in sorted((each for each in offers if each.author not in unavailable), key=lambda each: each.author):
         try:
             rows[offer.author] = _open(offer, agreed, on, identity, fetch)
             del reasons[offer.author]
-        except (exchange_errors.ExchangeError, aggregation_errors.AggregationError) as error:
+        except REFUSALS as error:
             reasons[offer.author], details[offer.author] = error.code, str(error)
     accepted = tuple(sorted(rows))
     matrix = torch.stack([rows[name] for name in accepted]) if rows else torch.empty((0, on.dim), dtype=torch.int16)
@@ -154,7 +173,7 @@ def closing(
         checkpoint=outcome.checkpoint.cid,
         correct=judged.correct,
         total=judged.total,
-        loss_micro=min(round(judged.loss * 1_000_000), 2**53 - 1),
+        loss_micro=_micro(judged.loss),
     )
     postings = tuple(sorted(outcome.credit.items()))
     transfer = statements.CreditTransfer(**where, pool=agreed.plan.credit.pool, postings=postings)
@@ -167,6 +186,12 @@ def sealed_offers(known: history.History) -> list[statements.UpdateOffer]:
     """The offers that the open round's seal lists."""
     counted = set(known.seal.offers) if known.seal is not None else set()
     return [offer for seq, offer in known.offers.values() if seq in counted]
+
+
+def update_limit(agreed: agreement.Agreement) -> int:
+    """Bytes that a sealed update of this run may have: two for each parameter, chunk tags, and 128 KiB for its headers."""
+    parameters = sum(spec.size for spec in agreed.specs)
+    return 2 * parameters + parameters // 2048 + 2**17
 
 
 def file_limit(agreed: agreement.Agreement) -> int:
@@ -182,6 +207,9 @@ def _open(
     fetch: Fetch,
 ) -> torch.Tensor:
     bound = context.context_digest(offer.run, offer.round, offer.parent, offer.author)
+    limit = update_limit(agreed)
+    if offer.size > limit:
+        raise exchange_errors.TooLargeError(f"{offer.author} offers {offer.size} bytes, an update has at most {limit}")
     ciphertext = fetch(offer.ciphertext, limit=offer.size)
     if len(ciphertext) != offer.size:
         raise exchange_errors.SealError(f"{offer.author} offered {offer.size} bytes, the store has {len(ciphertext)}")
@@ -194,7 +222,7 @@ def _aggregate(matrix: torch.Tensor, rule: plan.RulePlan) -> torch.Tensor:
     """The rule's int32 aggregate; zero where too few updates are left for it to hold its promise."""
     try:
         rules.check(rule.name, rule.pre, len(matrix), rule.byzantine)
-    except aggregation_errors.RuleError:
+    except aggregation_errors.TooFewError:
         return torch.zeros(matrix.shape[1], dtype=torch.int32)
     return lattice.refine(rules.aggregate(matrix, rule=rule.name, pre=rule.pre, byzantine=rule.byzantine))
 
@@ -202,3 +230,8 @@ def _aggregate(matrix: torch.Tensor, rule: plan.RulePlan) -> torch.Tensor:
 def _aggregate_file(aggregate: torch.Tensor, specs: Sequence[tensors.TensorSpec]) -> bytes:
     data = aggregate.numpy().astype("<i4", copy=False).data.cast("B")
     return bytes(tensors.encode(specs, dtype="I32", data=data, metadata={"format": AGGREGATE_FORMAT}))
+
+
+def _micro(value: float) -> int:
+    """A metric in millionths; what is no number, or too large for the ledger, is the greatest it can say."""
+    return min(round(value * 1_000_000), MOST) if math.isfinite(value) else MOST

@@ -3,13 +3,13 @@
 import dataclasses
 from pathlib import Path
 
-import numpy as np
+from rich.console import Console
 
-from client import agreement, checkpoint, holder, hostile, policy, training
+from client import agreement, checkpoint, holder, hostile, policy, training, worker
 from client.tasks import catalogue
 from exchange import blocks, recipients
 from ledger import dsse, history, keys, statements
-from orchestrator import config, founding, opening, settings
+from orchestrator import config, coordinator, folder, founding, inprocess, opening, progress, settings
 
 TWO_ROUNDS = ("pool=inprocess", "rounds=2", "task.epochs=1")
 
@@ -17,6 +17,29 @@ TWO_ROUNDS = ("pool=inprocess", "rounds=2", "task.epochs=1")
 def settings_for(folder: Path, *overrides: str) -> settings.RunConfig:
     """A run in `folder` that trains in this process."""
     return config.compose([*TWO_ROUNDS, f"dir={folder}", *overrides])
+
+
+class Interrupting(inprocess.InProcessPool):
+    """A pool whose process dies after so many answers."""
+
+    def __init__(self, answers: int) -> None:
+        super().__init__()
+        self._left = answers
+
+    def wait(self, timeout: float) -> list[worker.Reply]:
+        if self._left == 0:
+            raise KeyboardInterrupt
+        self._left -= 1
+        return super().wait(timeout)
+
+
+def conduct(root: Path, workers: inprocess.InProcessPool) -> None:
+    chosen = settings_for(root)
+    where = folder.RunFolder(root=root)
+    with where.locked(), progress.Progress(Console(quiet=True), {}) as show:
+        coordinator.Coordinator(
+            where, chosen.plan, hostile=chosen.hostile, workers=workers, threads=1, listeners=[show]
+        ).run()
 
 
 class Federation:
@@ -67,6 +90,7 @@ class Federation:
             coordinators=frozenset({self.agreed.coordinator.fingerprint}),
             tasks=frozenset({catalogue.digest(agreed.task)}),
             disclosures=frozenset({agreed.disclosure}),
+            recipients=1,
             rounds=agreed.rounds,
             clip_norm=agreed.privacy.clip_norm,
         )
@@ -105,7 +129,3 @@ class Federation:
 
 def parsed(envelope: dsse.Envelope) -> statements.Predicate:
     return statements.parse(envelope.payload)
-
-
-def as_array(file: bytes) -> np.ndarray:
-    return np.frombuffer(file, dtype=np.uint8)

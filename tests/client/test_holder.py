@@ -43,7 +43,7 @@ def test_an_offer_opens_to_the_update_it_announces(world: federation.Federation)
 
 def test_an_update_is_clipped_before_it_leaves(tmp_path: Path) -> None:
     """Whatever training did, the L2 norm of what leaves is at most the plan's bound, plus the lattice's rounding."""
-    world = federation.Federation(tmp_path, "privacy.clip_norm=0.01", "headroom_bits=0")
+    world = federation.Federation(tmp_path, "privacy.clip_norm=0.01", "lattice.headroom_bits=0")
     opening = world.agreed.opening(world.opening)
     delta = world.holder("holder-00")._delta(opening, world.start)
     assert float(delta.norm()) == pytest.approx(0.01, rel=1e-5)
@@ -71,6 +71,7 @@ def test_a_restarted_holder_announces_the_same_bytes(world: federation.Federatio
         ({"coordinators": frozenset()}, "policy-coordinator"),
         ({"tasks": frozenset({"0" * 64})}, "policy-task"),
         ({"disclosures": frozenset({"none"})}, "policy-disclosure"),
+        ({"recipients": 0}, "policy-recipients"),
         ({"rounds": 0}, "policy-rounds"),
         ({"clip_norm": 1.0}, "policy-clip-norm"),
     ],
@@ -100,10 +101,12 @@ def test_an_opening_by_another_key_is_refused(world: federation.Federation) -> N
         ({"run": "0" * 64}, "wrong-run"),
         ({"cohort": ("holder-05",)}, "not-in-cohort"),
         ({"exponents": (0,)}, "wrong-lattice"),
+        ({"task": "1" * 64}, "wrong-task"),
+        ({"rule": "0" * 64}, "wrong-rule"),
     ],
 )
 def test_a_round_that_is_not_the_holders_is_refused(world: federation.Federation, changes: dict, code: str) -> None:
-    """A signed opening of another run, without this holder, or with a lattice for another model (attack 14)."""
+    """A signed opening of another run, without this holder, for other code, rule or model (attack 14)."""
     opening = dataclasses.replace(world.agreed.opening(world.opening), **changes)
     envelope = dsse.sign(statements.build(opening), world.coordinator)
     with pytest.raises(errors.RefusalError) as caught:

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from client import worker
 from ledger import dsse, keys, statements
-from orchestrator import coordinator, errors, folder, inprocess, journal, progress, replay, summary
+from orchestrator import errors, folder, inprocess, journal, replay, summary
 from tests import federation
 
 
@@ -51,36 +50,13 @@ def test_two_hostile_holders_do_not_matter_much_and_three_malformed_not_at_all(
     assert audit(tmp_path / "run").recomputed == 2
 
 
-class Interrupting(inprocess.InProcessPool):
-    """A pool whose process dies after so many answers."""
-
-    def __init__(self, answers: int) -> None:
-        super().__init__()
-        self._left = answers
-
-    def wait(self, timeout: float) -> list[worker.Reply]:
-        if self._left == 0:
-            raise KeyboardInterrupt
-        self._left -= 1
-        return super().wait(timeout)
-
-
-def conduct(root: Path, workers: inprocess.InProcessPool) -> None:
-    chosen = federation.settings_for(root)
-    where = folder.RunFolder(root=root)
-    with where.locked(), progress.Progress(Console(quiet=True), {}) as show:
-        coordinator.Coordinator(
-            where, chosen.plan, hostile=chosen.hostile, workers=workers, threads=1, listeners=[show]
-        ).run()
-
-
 @pytest.mark.parametrize("answers", [0, 1, 9, 10, 15])
 def test_an_interrupted_run_ends_at_the_same_checkpoint(pristine: Path, tmp_path: Path, answers: int) -> None:
     """Stopped after any number of answers, the same command goes on, asks nobody twice, and ends at the same bits."""
     root = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        conduct(root, Interrupting(answers))
-    conduct(root, inprocess.InProcessPool())
+        federation.conduct(root, federation.Interrupting(answers))
+    federation.conduct(root, inprocess.InProcessPool())
     report = audit(root)
     expected = audit(pristine)
     assert report.checkpoint == expected.checkpoint
@@ -113,7 +89,7 @@ class Forging(inprocess.InProcessPool):
 def test_offers_the_ledger_refuses_are_named_and_dropped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A stranger's signature, a replayed offer and garbage never reach the ledger; the round goes on (attacks 14, 16, 18)."""
     with caplog.at_level(logging.WARNING):
-        conduct(tmp_path / "run", Forging())
+        federation.conduct(tmp_path / "run", Forging())
     with journal.published(tmp_path / "run" / "ledger.sqlite") as record:
         came_to = summary.read(record)
     assert came_to.holders["holder-00"].rejected == {"no-offer": 2}
@@ -129,6 +105,8 @@ def test_a_folder_with_another_plan_is_refused(finished: Path, execute: Callable
         execute(finished, "rounds=3")
     with pytest.raises(errors.FolderError, match="other hostile holders"):
         execute(finished, "attack=none")
+    with pytest.raises(errors.FolderError, match="threads=1"):
+        execute(finished, "pool.threads=2")
     assert audit(finished).recomputed == 2
 
 
@@ -145,10 +123,10 @@ def test_a_lost_round_identity_stops_the_run(tmp_path: Path) -> None:
     """Without the identity a round was opened with nothing can be opened: the run stops rather than reject everybody."""
     root = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        conduct(root, Interrupting(3))
+        federation.conduct(root, federation.Interrupting(3))
     (root / "keys" / "rounds" / "1.age").unlink()
     with pytest.raises(errors.RoundError, match=r"keys/rounds/1\.age"):
-        conduct(root, inprocess.InProcessPool())
+        federation.conduct(root, inprocess.InProcessPool())
 
 
 def test_secrets_stay_where_they_belong(finished: Path) -> None:
@@ -160,6 +138,14 @@ def test_secrets_stay_where_they_belong(finished: Path) -> None:
     secrets = [path.read_bytes().splitlines()[2] for path in private]
     others = [path for path in finished.rglob("*") if path.is_file() and path not in private]
     assert not any(secret in path.read_bytes() for path in others for secret in secrets)
+
+
+def test_an_identity_that_outlived_its_round_is_deleted(finished: Path, execute: Callable) -> None:
+    """A crash between commit and deletion leaves a key behind; the next start removes it."""
+    stale = finished / "keys" / "rounds" / "2.age"
+    stale.write_text("AGE-SECRET-KEY-1\n")
+    execute(finished)
+    assert not stale.exists()
 
 
 def test_metrics_follow_the_ledger(finished: Path, execute: Callable) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from ledger import dsse, keys, log, statements
 from orchestrator import errors, folder, journal, replay
+from tests import federation
 
 
 def audit(root: Path) -> replay.Report:
@@ -17,9 +18,12 @@ def audit(root: Path) -> replay.Report:
 
 
 def commits(root: Path) -> list[statements.RoundCommit]:
+    return [each for each in parsed(root) if isinstance(each, statements.RoundCommit)]
+
+
+def parsed(root: Path) -> list[statements.Predicate]:
     with journal.published(root / "ledger.sqlite") as record:
-        parsed = [statements.parse(entry.envelope.payload) for entry in record.entries()]
-    return [each for each in parsed if isinstance(each, statements.RoundCommit)]
+        return [statements.parse(entry.envelope.payload) for entry in record.entries()]
 
 
 def block(root: Path, cid: str) -> Path:
@@ -85,9 +89,7 @@ def test_a_flipped_byte_in_a_block_is_named(finished: Path, what: str) -> None:
     """Any block of the record that does not hash to its name ends the audit, by that name (attack 30)."""
     commit = commits(finished)[0]
     if what == "ciphertext":
-        with journal.published(finished / "ledger.sqlite") as record:
-            parsed = [statements.parse(entry.envelope.payload) for entry in record.entries()]
-        cid = next(each.ciphertext for each in parsed if isinstance(each, statements.UpdateOffer))
+        cid = next(each.ciphertext for each in parsed(finished) if isinstance(each, statements.UpdateOffer))
     else:
         cid = getattr(commit, what)
     path = block(finished, cid)
@@ -235,6 +237,42 @@ def test_a_round_opened_other_than_prescribed_is_named(finished: Path, field: st
     rewrite(finished, change)
     with pytest.raises(errors.AuditError, match=f"round 1: opening says {field}|entry"):
         audit(finished)
+
+
+def test_recipients_are_fresh_and_alone(finished: Path) -> None:
+    """A second reader, or the reader of an earlier round, is not what the protocol opens a round with."""
+
+    def listen(statement: statements.Predicate) -> statements.Predicate:
+        if not isinstance(statement, statements.RoundOpen) or statement.round != 2:
+            return statement
+        return dataclasses.replace(statement, recipients=(*statement.recipients, statement.recipients[0]))
+
+    def repeat(statement: statements.Predicate) -> statements.Predicate:
+        if not isinstance(statement, statements.RoundOpen):
+            return statement
+        kept.append(statement.recipients)
+        return dataclasses.replace(statement, recipients=kept[0])
+
+    kept: list[tuple[str, ...]] = []
+    rewrite(finished, repeat)
+    with pytest.raises(errors.AuditError, match="round 2: opening names 1 recipients"):
+        audit(finished)
+    with pytest.raises(statements.errors.StatementError, match="recipients"):
+        rewrite(finished, listen)
+
+
+def test_bytes_that_could_not_be_had_are_taken_on_word(tmp_path: Path, execute: Callable) -> None:
+    """A holder whose block was missing when the round was committed stays rejected, and the audit says so (attack 34)."""
+    root = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        federation.conduct(root, federation.Interrupting(9))
+    offer = next(each for each in parsed(root) if isinstance(each, statements.UpdateOffer))
+    block(root, offer.ciphertext).unlink()
+    execute(root)
+    assert (offer.author, "block-missing") in commits(root)[0].rejected
+    report = audit(root)
+    assert (report.recomputed, report.on_word) == (2, 1)
+    assert report.checked["ciphertexts"] == 19
 
 
 def test_a_log_without_its_checkpoint_is_refused(finished: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from aggregation import lattice
 from client import checkpoint
+from exchange import errors as exchange_errors
 from exchange import recipients
 from ledger import statements
 from orchestrator import opening, settlement
@@ -91,6 +92,44 @@ def test_a_size_that_lies_is_refused(world: federation.Federation) -> None:
     for size, reason in ((first.size + 1, "seal-garbage"), (first.size - 1, "too-large")):
         outcome = settle(world, [dataclasses.replace(first, size=size), *others])
         assert outcome.rejected == ((first.author, reason),)
+
+
+def test_an_offer_larger_than_any_update_is_not_read(world: federation.Federation) -> None:
+    """Ten gigabytes under a valid CID are refused by their announced size, before a byte is fetched (attack 32)."""
+    for name in world.names:
+        world.contribute(name)
+    first, *others = world.seal()
+    huge = dataclasses.replace(first, size=10 * 2**30)
+
+    def fetch(cid: str, *, limit: int) -> bytes:
+        assert limit <= settlement.update_limit(world.agreed) < 2**18
+        return world.store.get(cid, limit=limit)
+
+    opened = world.agreed.opening(world.opening)
+    outcome = settlement.settle(world.agreed, opened, [huge, *others], str(world.identity), world.start, fetch)
+    assert outcome.rejected == ((first.author, "too-large"),)
+
+
+def test_a_failing_store_is_nobodys_verdict(world: federation.Federation) -> None:
+    """A disk that fails at the coordinator stops the round; it is not put on record as a holder's fault (attack 40)."""
+    world.contribute("holder-00")
+
+    def fetch(cid: str, *, limit: int) -> bytes:
+        raise exchange_errors.StoreError(f"{cid}: Input/output error within {limit} bytes")
+
+    opened = world.agreed.opening(world.opening)
+    with pytest.raises(exchange_errors.StoreError, match="Input/output"):
+        settlement.settle(world.agreed, opened, world.seal(), str(world.identity), world.start, fetch)
+
+
+@pytest.mark.parametrize(("loss", "written"), [(0.5, 500_000), (float("nan"), 2**53 - 1), (1e300, 2**53 - 1)])
+def test_any_loss_can_be_written_down(world: federation.Federation, loss: float, written: int) -> None:
+    """The ledger has no floats, no NaN and no infinity: a model that has diverged is committed like any other."""
+    outcome = settle(world, [])
+    judged = settlement.training.Judged(correct=0, total=2, loss=loss)
+    opened = world.agreed.opening(world.opening)
+    closing = settlement.closing(outcome, world.agreed, opened, str(world.identity), judged)
+    assert closing.commit.loss_micro == written
 
 
 def test_a_stolen_ciphertext_is_refused(world: federation.Federation) -> None:
