@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench chaos readme clean
+.PHONY: help run test lint bench chaos coverage readme clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ bench: $(READY) ## benchmarks with their floors; results in benchmarks/results
 
 chaos: $(READY) ## the long kill -9 run
 	$(BIN)/python -m pytest -m chaos --timeout 1800
+
+coverage: $(READY) ## tests, and which lines they do not reach
+	$(BIN)/python -m pytest --cov --cov-report=term
 
 readme: $(READY) ## run the README's commands and write their output into it
 	$(BIN)/python -m tests.readme README.md

@@ -29,6 +29,9 @@ OURS = (
 )
 
 
+RUNS = Path("runs")
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="folkmoot")
 def cli() -> None:
@@ -89,14 +92,16 @@ def run(overrides: tuple[str, ...], *, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("run_folder", type=click.Path(path_type=Path))
+@click.argument("run_folder", type=click.Path(path_type=Path), required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
-def audit(run_folder: Path, *, as_json: bool) -> None:
+def audit(run_folder: Path | None, *, as_json: bool) -> None:
     """Recompute a run from its genesis: every signature, link, root, CID, aggregate, checkpoint and credit.
 
-    Needs no key but the round identities that the run disclosed. Exits 1 and names the first thing that differs.
+    Needs no key but the round identities that the run disclosed. Exits 1 and names the first thing that differs. Without
+    RUN_FOLDER it takes the latest run in runs/.
 
     \b
+    folkmoot audit
     folkmoot audit runs/digits-d26fbcc8
     folkmoot audit runs/digits-d26fbcc8 --json
     """  # noqa: D301  click reads the escape
@@ -105,9 +110,8 @@ def audit(run_folder: Path, *, as_json: bool) -> None:
     console = Console(stderr=True, soft_wrap=True)
     try:
         with console.status("auditing") as status:
-            report = replay.Replay(
-                folder.RunFolder(root=run_folder), lambda number, total: status.update(f"round {number} of {total}")
-            ).audit()
+            where = folder.RunFolder(root=run_folder) if run_folder else folder.newest(RUNS)
+            report = replay.Replay(where, lambda number, total: status.update(f"round {number} of {total}")).audit()
     except OURS as error:
         if as_json:
             click.echo(json.dumps({"ok": False, "difference": str(error)}))
@@ -119,16 +123,18 @@ def audit(run_folder: Path, *, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("run_folder", type=click.Path(path_type=Path))
+@click.argument("run_folder", type=click.Path(path_type=Path), required=False)
 @click.option("--checkpoint", "cid", help="CID of a committed checkpoint; the latest if left out.")
 @click.option("--input", "inputs", type=click.Path(path_type=Path), help=".npy or .csv, one example a row.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-def infer(run_folder: Path, cid: str | None, inputs: Path | None, *, as_json: bool) -> None:
+def infer(run_folder: Path | None, cid: str | None, inputs: Path | None, *, as_json: bool) -> None:
     """Predict with a committed checkpoint, after verifying its lineage in the log.
 
-    Without --input it is judged on the task's public test set.
+    Without --input it is judged on the task's public test set. Without RUN_FOLDER it takes the latest run in runs/, or the
+    latest that stores the checkpoint.
 
     \b
+    folkmoot infer --checkpoint bafkrei...
     folkmoot infer runs/digits-d26fbcc8
     folkmoot infer runs/digits-d26fbcc8 --checkpoint bafkrei... --input digits.csv
     """  # noqa: D301  click reads the escape
@@ -136,7 +142,8 @@ def infer(run_folder: Path, cid: str | None, inputs: Path | None, *, as_json: bo
     from orchestrator import infer as inference  # noqa: PLC0415
 
     try:
-        model = inference.load(folder.RunFolder(root=run_folder), cid)
+        where = folder.RunFolder(root=run_folder) if run_folder else folder.newest(RUNS, checkpoint=cid)
+        model = inference.load(where, cid)
         record: dict[str, object] = {"checkpoint": model.checkpoint.cid, "round": model.checkpoint.round}
         if inputs is None:
             record |= dataclasses.asdict(model.judge())

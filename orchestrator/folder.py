@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from exchange import recipients
+from exchange import blocks, recipients
 from ledger import keys
 from orchestrator import errors
 
@@ -115,6 +115,22 @@ class RunFolder:
 
     def _identity_path(self, number: int) -> Path:
         return self.root / "keys" / "rounds" / f"{number}.age"
+
+
+def newest(runs: Path, *, checkpoint: str | None = None) -> RunFolder:
+    """The run folder in `runs` that was written last, or the last of those that store `checkpoint`.
+
+    Raises:
+        FolderError: there is none; the message says what to run or to name.
+        CidError: `checkpoint` is no CID.
+    """
+    ledgers = sorted(runs.glob("*/ledger.sqlite"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in ledgers:
+        if checkpoint is None or blocks.BlockStore(path.parent).has(checkpoint):
+            return RunFolder(root=path.parent)
+    if not ledgers:
+        raise errors.FolderError(f"there is no run in {runs}/: `folkmoot run` makes one, or name a run folder")
+    raise errors.FolderError(f"none of the {len(ledgers)} runs in {runs}/ stores {checkpoint}: name the run folder")
 
 
 def write(path: Path, data: bytes, *, mode: int = 0o644) -> None:

@@ -134,6 +134,23 @@ def test_inference_verifies_and_predicts(finished: Path, tmp_path: Path) -> None
     assert sum(int(p == label) for p, label in zip(predictions, test.labels.tolist(), strict=True)) == judged["correct"]
 
 
+def test_the_latest_run_is_meant_where_none_is_named(finished: Path, tmp_path: Path) -> None:
+    """Audit and infer find it in runs/; infer finds the run that stores a checkpoint; an empty folder says what to do."""
+    none = folkmoot("audit", cwd=tmp_path)
+    assert (none.returncode, "there is no run in runs/" in none.stderr) == (2, True)
+    (tmp_path / "runs").mkdir()
+    finished.rename(tmp_path / "runs" / "one")
+    report = json.loads(folkmoot("audit", "--json", cwd=tmp_path).stdout)
+    found = json.loads(folkmoot("infer", "--checkpoint", report["checkpoint"], "--json", cwd=tmp_path).stdout)
+    assert found["checkpoint"] == report["checkpoint"]
+    stray = folkmoot(
+        "infer", "--checkpoint", "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku", cwd=tmp_path
+    )
+    assert (stray.returncode, "none of the 1 runs" in stray.stderr) == (2, True)
+    garbage = folkmoot("infer", "--checkpoint", "../../etc/passwd", cwd=tmp_path)
+    assert (garbage.returncode, "CID" in garbage.stderr) == (1, True)
+
+
 def test_inference_refuses_what_the_log_does_not_commit_to(finished: Path, tmp_path: Path) -> None:
     """A CID outside the lineage, a wrong shape, a pickle, a damaged parent: one sentence each."""
     stray = folkmoot("infer", str(finished), "--checkpoint", "b" + "a" * 58, cwd=tmp_path)
