@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from client.tasks import digits
-from orchestrator import cli, config
+from ledger import statements
+from orchestrator import cli, config, journal
 
 
 class Result(NamedTuple):
@@ -149,6 +150,28 @@ def test_the_latest_run_is_meant_where_none_is_named(finished: Path, tmp_path: P
     assert (stray.returncode, "none of the 1 runs" in stray.stderr) == (2, True)
     garbage = folkmoot("infer", "--checkpoint", "../../etc/passwd", cwd=tmp_path)
     assert (garbage.returncode, "CID" in garbage.stderr) == (1, True)
+
+
+def test_predictions_are_one_a_line(finished: Path, tmp_path: Path) -> None:
+    """From a CSV as from an array; and the sentence about lineage comes first."""
+    np.savetxt(tmp_path / "two.csv", np.zeros((2, 64)), delimiter=",")
+    result = folkmoot("infer", str(finished), "--input", "two.csv", cwd=tmp_path)
+    first, *predictions = result.stdout.splitlines()
+    assert first.endswith("round 2, lineage of 3 verified")
+    assert len(predictions) == 2
+    assert len(set(predictions)) == 1
+    other = folkmoot("infer", str(finished), "--input", "two.txt", cwd=tmp_path)
+    assert (other.returncode, "expected a .npy or .csv file" in other.stderr) == (2, True)
+
+
+def test_a_checkpoint_is_as_good_as_its_parents(finished: Path, tmp_path: Path) -> None:
+    """A committed model whose lineage cannot be read is not predicted with."""
+    with journal.published(finished / "ledger.sqlite") as record:
+        first = statements.parse(next(iter(record.entries(0, 1))).envelope.payload)
+    assert isinstance(first, statements.Genesis)
+    next((finished / "blocks").rglob(first.checkpoint)).unlink()
+    result = folkmoot("infer", str(finished), cwd=tmp_path)
+    assert (result.returncode, first.checkpoint in result.stderr) == (1, True)
 
 
 def test_inference_refuses_what_the_log_does_not_commit_to(finished: Path, tmp_path: Path) -> None:
