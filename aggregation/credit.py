@@ -27,6 +27,9 @@ def gram_scores(matrix: Int16[Tensor, "clients dim"], refined: Int32[Tensor, " d
 
     Returns:
         Integers in the order of the rows; only their proportions mean something.
+
+    Reference:
+        docs/protocol.md P14.
     """
     agreements = gram.inner(matrix, refined)
     squares = gram.squared_norms(matrix)

@@ -5,6 +5,8 @@
 
 Sums, order statistics and inner products of integers are exact, so they are the same bits in any order, on any machine.
 Multiplying by a power of two is exact as well, so encoding rounds once and decoding never.
+
+Reference: docs/protocol.md P9.
 """
 
 import math

@@ -21,6 +21,7 @@ def sgd(
 
     Reference:
         Reddi et al. 2021, "Adaptive federated optimization", algorithm 1 with SGD as the server's optimizer.
+        docs/protocol.md P13.
     """
     product = step * learning_rate
     return (parameters.to(torch.float64) + product).to(torch.float32)

@@ -95,6 +95,9 @@ def aggregate(matrix: Int16[Tensor, "clients dim"], *, rule: str, pre: str, byza
 
     Raises:
         RuleError: As `check`.
+
+    Reference:
+        docs/protocol.md P12.
     """
     check(rule, pre, len(matrix), byzantine)
     mixture = PRE_AGGREGATIONS[pre].function(matrix, byzantine)

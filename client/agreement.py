@@ -38,6 +38,8 @@ class Agreement:
             SignatureError: not signed by the key it names.
             PlanError: its plan is not one of ours.
             TaskError: this machine has no such task.
+
+        Reference: docs/protocol.md P7.
         """
         statement = statements.parse(genesis.payload)
         if not isinstance(statement, statements.Genesis):

@@ -151,7 +151,7 @@ class Holder:
 
 
 def runtime(device: torch.device) -> dict[str, str]:
-    """The execution fingerprint: what the bits of training may depend on beside the plan (docs/protocol.md P8)."""
+    """The execution fingerprint: what the bits of training may depend on beside the plan (docs/protocol.md P10)."""
     return {
         "capability": torch.backends.cpu.get_cpu_capability(),
         "deterministic": str(torch.are_deterministic_algorithms_enabled()).lower(),

@@ -2,7 +2,7 @@
 
 A plan is public and unchangeable. What only one machine cares about (workers, folders, where blocks lie) is not in it, and
 so cannot change the result. The ledger has no floats: real numbers travel as the shortest decimal text that reads back the
-same double (docs/protocol.md P4).
+same double (docs/protocol.md P7).
 
     {"cohort":{"deadline":600,"size":0},"credit":{"pool":1000000},"disclosure":"public","lattice":{"headroom_bits":3},
      "privacy":{"clip_norm":"4.0"},"rounds":30,"rule":{"byzantine":2,"learning_rate":"1.0","name":"trimmed_mean",

@@ -1,6 +1,6 @@
 """Seeds of a run: sha256 over (seed, round, member, purpose), so that no draw depends on the order of work.
 
-sha256("folkmoot/seed/v1" LF seed LF round LF member LF purpose)    first 8 bytes, big-endian, docs/protocol.md P3
+sha256("folkmoot/seed/v1" LF seed LF round LF member LF purpose)    first 8 bytes, big-endian, docs/protocol.md P7
 """
 
 import hashlib

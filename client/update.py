@@ -1,7 +1,7 @@
 """An update: lattice integers in a safetensors file, bound to one round and one sender.
 
 tensors    int16, by name, in the model's own order
-metadata   {"context":"<hex sha256 of run, round, parent, sender>","format":"folkmoot-update/v1"}    docs/protocol.md P9
+metadata   {"context":"<hex sha256 of run, round, parent, sender>","format":"folkmoot-update/v1"}    docs/protocol.md P10
 """
 
 from collections.abc import Sequence

@@ -77,7 +77,7 @@ def decrypt(
         SealError: not an age file, damaged, or of a kind that we refuse.
         RecipientError: no identity opens it.
 
-    Reference: C2SP age v1; docs/protocol.md P7.
+    Reference: C2SP age v1; docs/protocol.md P10.
     """
     file_key = unlock(source, identities, check_stanzas)
     payload = stream.Stream(file_key, _read_nonce(source))

@@ -48,7 +48,7 @@ def decode(text: str) -> tuple[str, bytes]:
         KeyTextError: the text is too long, of mixed case, without a prefix, holds a foreign character, fails its
             checksum or has padding that is not zero.
 
-    Reference: BIP 173, "Bech32".
+    Reference: BIP 173, "Bech32"; docs/protocol.md P10.
     """
     if len(text) > MAX_LENGTH:
         raise errors.KeyTextError(f"bech32 text of {len(text)} characters, expected at most {MAX_LENGTH}")

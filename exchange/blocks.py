@@ -72,6 +72,8 @@ class BlockStore:
             BlockCorruptError: a block does not hash to its name, or the tree is not laid out as the profile says.
             TooLargeError: the file has more than `limit` bytes.
             StoreError: an error of the operating system, which is its cause.
+
+        Reference: docs/protocol.md P11.
         """
         name = cids.Cid.parse(cid) if isinstance(cid, str) else cid
         if name.codec == cids.RAW:

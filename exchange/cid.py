@@ -47,7 +47,7 @@ class Cid:
         Raises:
             CidError: not CIDv1 in lower-case base32, of raw or dag-pb, with a sha2-256 of 32 bytes.
 
-        Reference: CID specification; docs/protocol.md P8.
+        Reference: CID specification; docs/protocol.md P11.
         """
         if not _TEXT.fullmatch(text):
             raise errors.CidError(f"{text[:80]!r} is not a CID: expected 'b' and 58 characters of a-z or 2-7")

@@ -41,7 +41,7 @@ def decode_base64(text: str) -> bytes:
     Raises:
         SealError: a foreign character, padding, an impossible length, or unused bits that are not zero.
 
-    Reference: C2SP age v1, "Conventions used in this document"; docs/protocol.md P7.
+    Reference: C2SP age v1, "Conventions used in this document"; docs/protocol.md P10.
     """
     try:
         data = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
@@ -98,7 +98,7 @@ class Header:
         Raises:
             SealError: somebody who does not know the file key changed the header.
 
-        Reference: C2SP age v1, "Header MAC"; docs/protocol.md P7.
+        Reference: C2SP age v1, "Header MAC"; docs/protocol.md P10.
         """
         if not hmac.compare_digest(_mac(file_key, self.covered), self.mac):
             raise errors.SealError("header MAC does not match: the header was changed after sealing")
@@ -130,7 +130,7 @@ def parse(source: BinaryIO) -> Header:
     Raises:
         SealError: not the one byte form of an age v1 header, or over MAX_HEADER or MAX_STANZAS.
 
-    Reference: C2SP age v1, "Header"; docs/protocol.md P7.
+    Reference: C2SP age v1, "Header"; docs/protocol.md P10.
     """
     lines = _Lines(source)
     if lines.take() != VERSION[:-1].decode():

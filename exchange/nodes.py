@@ -45,7 +45,7 @@ def links(block: bytes) -> tuple[Link, ...]:
     Raises:
         BlockCorruptError: not the one byte form of a file node, or its sizes disagree.
 
-    Reference: dag-pb and UnixFS specifications; docs/protocol.md P8.
+    Reference: dag-pb and UnixFS specifications; docs/protocol.md P11.
     """
     cursor = _Cursor(block)
     children = []

@@ -102,7 +102,7 @@ class X25519Identity(_Key):
         Raises:
             SealError: an X25519 stanza with wrong arguments or lengths, or with a share of low order.
 
-        Reference: C2SP age v1, "Native X25519 recipient"; docs/protocol.md P7.
+        Reference: C2SP age v1, "Native X25519 recipient"; docs/protocol.md P10.
         """
         share = _share(stanza, self.TYPE, CURVE_SIZE)
         if share is None:
@@ -174,7 +174,7 @@ class HybridIdentity(_Key):
         Raises:
             SealError: an mlkem768x25519 stanza with wrong arguments or lengths, or with a share of low order.
 
-        Reference: C2SP age v1, "Native hybrid recipient"; docs/protocol.md P7.
+        Reference: C2SP age v1, "Native hybrid recipient"; docs/protocol.md P10.
         """
         share = _share(stanza, self.TYPE, LATTICE_SHARE_SIZE + CURVE_SIZE)
         if share is None:

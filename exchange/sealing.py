@@ -36,7 +36,7 @@ def seal(plaintext: bytes | bytearray | memoryview, *, recipients: Sequence[keys
         SealError: recipients empty, mixed, or too many for a header.
         ValueError: a context that is not 32 bytes.
 
-    Reference: C2SP age v1; docs/protocol.md P7.
+    Reference: C2SP age v1; docs/protocol.md P10.
     """
     _check_size(context)
     file_key, head = age.start(recipients, [header.Stanza(args=CONTEXT_ARGS, body=context)])
@@ -69,7 +69,7 @@ def unseal(
         ContextError: it opens, but carries no context, two, or another one.
         ValueError: a context that is not 32 bytes.
 
-    Reference: C2SP age v1; docs/protocol.md P7.
+    Reference: C2SP age v1; docs/protocol.md P10.
     """
     _check_size(context)
 

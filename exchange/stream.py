@@ -69,7 +69,7 @@ class Stream:
         Raises:
             SealError: a chunk was changed, moved, left out or added, or the payload does not end here.
 
-        Reference: C2SP age v1, "Payload"; docs/protocol.md P7.
+        Reference: C2SP age v1, "Payload"; docs/protocol.md P10.
         """
         for start in range(0, len(sealed), SEALED_CHUNK):
             chunk = sealed[start : start + SEALED_CHUNK]

@@ -89,7 +89,7 @@ def encode(
         TensorsError: metadata over its limits, or a header over MAX_HEADER.
         ValueError: `data` has not the size that the specs ask for.
 
-    Reference: safetensors, "Format"; docs/protocol.md P9.
+    Reference: safetensors, "Format"; docs/protocol.md P10.
     """
     header = _header(specs, dtype, _metadata(dict(metadata)))
     with memoryview(data).cast("B") as view:
@@ -124,7 +124,7 @@ def decode(
         TensorShapeError: a tensor has another shape.
         TensorContextError: the metadata differs from what was expected.
 
-    Reference: safetensors, "Format"; docs/protocol.md P9.
+    Reference: safetensors, "Format"; docs/protocol.md P10.
     """
     view = memoryview(file).cast("B")
     header = _read_header(view)

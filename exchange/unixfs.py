@@ -93,7 +93,7 @@ def leaves(children: Sequence[nodes.Link], fetch: Callable[[cids.Cid], bytes]) -
     Raises:
         BlockCorruptError: the tree is not the one that the profile lays out for a file of this size.
 
-    Reference: IPIP-499, "balanced" layout; docs/protocol.md P8.
+    Reference: IPIP-499, "balanced" layout; docs/protocol.md P11.
     """
     size, height = sum(child.size for child in children), 0
     while size > CHUNK * WIDTH**height:

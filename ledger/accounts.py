@@ -17,7 +17,7 @@ def split(pool: int, weights: Mapping[str, int]) -> dict[str, int]:
         ValueError: A negative pool or weight: the caller computed it wrongly.
 
     Reference: Hamilton's method (largest remainder), Balinski and Young, "Fair Representation" (1982), appendix A;
-    docs/protocol.md P9.
+    docs/protocol.md P14.
     """
     if pool < 0 or any(weight < 0 for weight in weights.values()):
         raise ValueError(f"pool {pool} or a weight of {dict(weights)} is negative")

@@ -14,7 +14,7 @@ def context_digest(run: str, round: int, parent: str, sender: str) -> bytes:  # 
         parent: CID of the checkpoint that the round starts from.
         sender: Name of the member who offers.
 
-    Reference: docs/protocol.md P6.
+    Reference: docs/protocol.md P10.
     """
     value: canonical.Json = {"parent": parent, "round": round, "run": run, "sender": sender, "v": 1}
     return hashlib.sha256(canonical.encode(value)).digest()

@@ -50,7 +50,7 @@ class Envelope:
         Raises:
             StatementError: Anything but the one byte form.
 
-        Reference: DSSE 1.0.2 envelope.md; docs/protocol.md P3.
+        Reference: DSSE 1.0.2 envelope.md; docs/protocol.md P2.
         """
         return cls.from_json(canonical.decode(data, limit=MAX_BYTES))
 
@@ -61,7 +61,7 @@ class Envelope:
         Raises:
             StatementError: Other members, another payload type, or base64 that is not standard and padded.
 
-        Reference: DSSE 1.0.2 envelope.md; docs/protocol.md P3.
+        Reference: DSSE 1.0.2 envelope.md; docs/protocol.md P2.
         """
         match value:
             case {"payload": str(payload), "payloadType": kind, "signatures": [{"keyid": str(keyid), "sig": str(sig)}]}:
@@ -123,7 +123,7 @@ def verify(envelope: Envelope, public_key: keys.PublicKey) -> bytes:
     Raises:
         SignatureError: The signature is not by `public_key`.
 
-    Reference: DSSE 1.0.2 protocol.md, "Protocol"; docs/protocol.md P3.
+    Reference: DSSE 1.0.2 protocol.md, "Protocol"; docs/protocol.md P2.
     """
     [(_, signature)] = envelope.signatures
     public_key.verify(signature, envelope.pae())

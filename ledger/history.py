@@ -104,7 +104,7 @@ def replay(entries: Iterable[leaf.Entry]) -> History:
         SignatureError: A statement that its author did not sign.
         HistoryError: A statement that does not fit.
 
-    Reference: docs/protocol.md P7.
+    Reference: docs/protocol.md P6.
     """
     history = EMPTY
     for entry in entries:
@@ -125,7 +125,7 @@ def apply(history: History, entry_seq: int, envelope: dsse.Envelope) -> History:
         SignatureError: It is not signed with the key that its author has at this position.
         HistoryError: It does not fit; `reason` says why.
 
-    Reference: docs/protocol.md P7.
+    Reference: docs/protocol.md P6.
     """
     if entry_seq != history.size:
         raise errors.HistoryError("out-of-order", f"entry {entry_seq}, expected entry {history.size}")

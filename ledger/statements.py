@@ -186,7 +186,7 @@ def parse(payload: bytes) -> Predicate:
     Raises:
         StatementError: Anything but the one byte form of a predicate in range.
 
-    Reference: in-toto attestation spec v1, statement.md; docs/protocol.md P6.
+    Reference: in-toto attestation spec v1, statement.md; docs/protocol.md P3.
     """
     statement = canonical.decode(payload)
     match statement:

@@ -91,5 +91,5 @@ def published(path: Path) -> log.Log:
 
 
 def origin(fingerprint: str) -> str:
-    """The log's name in its checkpoints, unique to the coordinator's key (docs/protocol.md P2)."""
+    """The log's name in its checkpoints, unique to the coordinator's key (docs/protocol.md P5)."""
     return "folkmoot/" + fingerprint.removeprefix("SHA256:").replace("+", "-").replace("/", "_")

@@ -20,6 +20,8 @@ def prescribe(
         known: the ledger, between two rounds.
         recipients: texts of the age recipients that updates are sealed to.
         get: bytes of the initial checkpoint or of the last aggregate, by CID.
+
+    Reference: docs/protocol.md P8.
     """
     return statements.RoundOpen(
         author=founding.COORDINATOR,
@@ -39,7 +41,7 @@ def cohort(known: history.History, *, size: int) -> tuple[str, ...]:
     """The members of the round that opens next, sorted: all holders, or the `size` first by sha256(parent LF name).
 
     The parent checkpoint is settled before anybody can know it, so nobody can grind names or seeds for a place
-    (docs/protocol.md P7).
+    (docs/protocol.md P8).
     """
     holders = sorted(name for name, member in known.members.items() if member.role == "holder")
     if size:
@@ -48,7 +50,7 @@ def cohort(known: history.History, *, size: int) -> tuple[str, ...]:
 
 
 def exponents(agreed: agreement.Agreement, known: history.History, get: Callable[[str], bytes]) -> tuple[int, ...]:
-    """The lattice of the round that opens next: from the initial weights, then from each aggregate (docs/protocol.md P5)."""
+    """The lattice of the round that opens next: from the initial weights, then from each aggregate (docs/protocol.md P9)."""
     sizes = tuple(spec.size for spec in agreed.specs)
     headroom = agreed.plan.lattice.headroom_bits
     if known.finished is None or known.finished.commit is None:

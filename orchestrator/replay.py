@@ -75,6 +75,8 @@ class Replay:
 
         Raises:
             AuditError: the first thing that is not, by name.
+
+        Reference: docs/protocol.md P15.
         """
         start = time.perf_counter()
         try:

@@ -1,7 +1,7 @@
 """What a sealed round comes to: verdicts, aggregate, checkpoint and credit, as a function of public bytes and one identity.
 
 The coordinator settles a round to commit it; an auditor settles it again and compares. Both call this module, so that there is
-one meaning of a round (docs/protocol.md P10-P14).
+one meaning of a round (docs/protocol.md P12-P14).
 
     offers -> open each -> accepted rows, sorted by member, int16 (clients, dim)
            -> rule -> refine -> aggregate, int32 (dim)  -> outer step -> checkpoint file -> CID
@@ -140,7 +140,7 @@ def read_aggregate(file: bytes, specs: Sequence[tensors.TensorSpec]) -> torch.Te
 def step(
     agreed: agreement.Agreement, opening: statements.RoundOpen, parent: checkpoint.Checkpoint, aggregate: torch.Tensor
 ) -> bytes:
-    """The checkpoint file that the outer step makes of `parent` and an int32 `(dim,)` aggregate (docs/protocol.md P12)."""
+    """The checkpoint file that the outer step makes of `parent` and an int32 `(dim,)` aggregate (docs/protocol.md P13)."""
     on = lattice.Lattice(sizes=tuple(spec.size for spec in agreed.specs), exponents=opening.exponents)
     weights = outer.sgd(
         parent.weights, lattice.decode_refined(on, aggregate), learning_rate=agreed.plan.rule.learning_rate

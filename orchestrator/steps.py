@@ -102,6 +102,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, tuple[Effect, .
         state: as the step before left it.
         event: what happened.
         now: seconds on any clock that never goes back.
+
+    Reference: docs/protocol.md P16.
     """
     match event:
         case Recorded():

@@ -22,7 +22,7 @@ def load(settings: plan.TaskPlan, *, seed: int) -> task.Task:
 
 
 def digest(settings: plan.TaskPlan) -> str:
-    """Hex sha256 over the task's settings and the source of the code that reads private data (docs/protocol.md P6).
+    """Hex sha256 over the task's settings and the source of the code that reads private data (docs/protocol.md P8).
 
     A holder's policy admits this digest, not a name: other code, or other settings, is another task.
     """

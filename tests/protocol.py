@@ -1,0 +1,410 @@
+"""The examples of docs/protocol.md: read from the document, and made again by the code.
+
+An example is a fenced block whose first line reads, after three backticks, `json example=NAME` or `text example=NAME`.
+
+    python -m tests.protocol docs/protocol.md     make all of them again, and write them into the file
+
+Keys, weights and updates are fixed, so all is reproducible but the sealed updates: sealing draws random bytes. Those of the
+document are kept as long as they still belong to its run.
+"""
+
+import base64
+import dataclasses
+import functools
+import importlib.resources
+import json
+import re
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from aggregation import credit, lattice, outer, rules
+from client import agreement, checkpoint, plan, seeds, training, update
+from exchange import cid, recipients, sealing, tensors, unixfs
+from exchange import errors as exchange_errors
+from ledger import accounts, canonical, context, dsse, fields, history, keys, leaf, membership, merkle, note, statements
+from ledger import checkpoint as log_checkpoint
+from ledger import errors as ledger_errors
+from orchestrator import founding, journal, opening, settlement
+
+BLOCK = re.compile(r"^```(\w+) example=([\w.-]+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+HOLDERS = ("holder-00", "holder-01", "holder-02")
+GARBAGE = b"not an age file\n"
+PLAN = plan.Plan(
+    seed=7,
+    rounds=1,
+    disclosure="public",
+    task=plan.TaskPlan(
+        name="digits", holders=3, alpha=0.5, hidden=1, epochs=1, batch=32, learning_rate=0.1, momentum=0.9
+    ),
+    rule=plan.RulePlan(name="mean", pre="none", byzantine=0, learning_rate=0.75),
+    privacy=plan.PrivacyPlan(clip_norm=4.0),
+    lattice=plan.LatticePlan(headroom_bits=3),
+    cohort=plan.CohortPlan(size=0, deadline=600),
+    credit=plan.CreditPlan(pool=1_000_000),
+)
+RUNTIME = {"device": "cpu", "dtype": "float32", "threads": "1", "torch": "2.13.0"}
+CANONICAL: list[canonical.Json] = [
+    {"b": [True, False, None], "a b": 'é "\\\b\t\n\f\r\x00\x1f/', "A": -(2**53 - 1), "": []},
+    {"clef": "\U0001d11e", "v": 1},
+    functools.reduce(lambda inner, _: [inner], range(32), []),
+]
+NOT_CANONICAL = (
+    '{"b":1,"a":2}',
+    '{"a":1, "b":2}',
+    '{"a":1,"a":1}',
+    '{"é":1}',
+    "1.0",
+    "1e3",
+    "-0",
+    "01",
+    "9007199254740992",
+    '"\\/"',
+    '"\\u00E9"',
+    '"\\u001F"',
+    '"\\ud800"',
+    "[" * 34 + "]" * 34,
+    "",
+)
+MATRIX = [[0, 5, -7, 100], [1, 5, -8, 90], [3, 6, -8, -100], [2, 7, 9, 110], [900, -900, 1, 32767]]
+
+
+def examples(text: str) -> dict[str, str]:
+    """The document's examples by name, each ending with its last line's end."""
+    found = BLOCK.findall(text)
+    names = [name for _, name, _ in found]
+    assert len(names) == len(set(names)), "two examples of one name"
+    return {name: body for _, name, body in found}
+
+
+def built(sealed: Mapping[str, bytes]) -> dict[str, str]:
+    """The examples as the code makes them, `sealed` being ciphertexts by holder to use where they fit."""
+    made = Run(sealed)
+    return vectors() | made.examples()
+
+
+def read_block(text: str) -> tuple[str, bytes]:
+    """(CID, bytes) of an example that holds a file."""
+    name, *encoded = text.splitlines()
+    return name, base64.b64decode("".join(encoded))
+
+
+def read_sealed(found: Mapping[str, str]) -> dict[str, bytes]:
+    """The document's ciphertexts by holder."""
+    names = {name: f"block-update-{name}" for name in HOLDERS}
+    return {name: read_block(found[block])[1] for name, block in names.items() if found.get(block)}
+
+
+class Run:
+    """A run of three holders and one round, made of fixed keys: fifteen entries and six files."""
+
+    def __init__(self, sealed: Mapping[str, bytes]) -> None:
+        self.keys = {name: signing_key(number) for number, name in enumerate(("coordinator", *HOLDERS), start=1)}
+        self.identity = recipients.X25519Identity(raw=b"\x09" * 32)
+        self.blocks: dict[str, tuple[str, bytes]] = {}
+        self.entries: list[leaf.Entry] = []
+        self.known = history.EMPTY
+        self._found()
+        self.agreed = agreement.Agreement.read(self.entries[0].envelope)
+        self.opened = self._open()
+        for number, name in enumerate(HOLDERS):
+            self._offer(name, number, sealed.get(name, b""))
+        self._close()
+
+    def get(self, name: str, *, limit: int = 2**24) -> bytes:
+        """Bytes by CID."""
+        data = next(data for other, data in self.blocks.values() if other == name)
+        assert len(data) <= limit
+        return data
+
+    def examples(self) -> dict[str, str]:
+        """The run's examples."""
+        shown = {_type(entry): entry.envelope.payload.decode() + "\n" for entry in reversed(self.entries)}
+        shown["envelope"] = self.entries[4].envelope.to_bytes().decode() + "\n"
+        shown["log"] = "".join(entry.leaf.decode() + "\n" for entry in self.entries)
+        shown["hashes"] = _lines(self._hashes())
+        origin = journal.origin(self.keys["coordinator"].public.fingerprint)
+        for size in (7, 15):
+            root = merkle.root([entry.hash for entry in self.entries[:size]])
+            promise = log_checkpoint.LogCheckpoint(origin=origin, size=size, root=root)
+            shown[f"note-{size}"] = log_checkpoint.sign(promise, self.keys["coordinator"]).decode()
+        for name, (link, data) in self.blocks.items():
+            encoded = textwrap.wrap(base64.b64encode(data).decode(), 100)
+            shown[f"block-{name}"] = "\n".join([link, *encoded]) + "\n"
+        return shown
+
+    def _hashes(self) -> Iterable[object]:
+        for entry in self.entries:
+            root = merkle.root([each.hash for each in self.entries[: entry.seq + 1]])
+            yield {"eid": entry.eid, "leaf": entry.hash.hex(), "root": root.hex(), "seq": entry.seq}
+
+    def _say(self, statement: statements.Predicate) -> None:
+        envelope = dsse.sign(statements.build(statement), self.keys[statement.author])
+        head = self.entries[-1].hash.hex() if self.entries else leaf.NO_HEAD
+        entry = leaf.Entry.chain(len(self.entries), head, envelope)
+        self.known = history.apply(self.known, entry.seq, envelope)
+        self.entries.append(entry)
+
+    def _keep(self, name: str, data: bytes) -> str:
+        link = str(unixfs.of(data))
+        self.blocks[name] = (link, data)
+        return link
+
+    def _found(self) -> None:
+        weights = torch.tensor([((37 * i) % 17 - 8) / 16 for i in range(85)], dtype=torch.float32)
+        specs = [
+            tensors.TensorSpec(name="0.weight", shape=(1, 64)),
+            tensors.TensorSpec(name="0.bias", shape=(1,)),
+            tensors.TensorSpec(name="2.weight", shape=(10, 1)),
+            tensors.TensorSpec(name="2.bias", shape=(10,)),
+        ]
+        start = self._keep("checkpoint-0", checkpoint.encode(weights, specs, round_number=0, parent=""))
+        line = str(self.keys["coordinator"].public)
+        self._say(statements.Genesis(author=founding.COORDINATOR, plan=PLAN.to_record(), key=line, checkpoint=start))
+        run = self.entries[0].eid
+        for name in HOLDERS:
+            self._say(statements.MemberEnrol(author=name, run=run, key=str(self.keys[name].public)))
+        for name in HOLDERS:
+            self._say(statements.MemberRole(author=founding.COORDINATOR, run=run, member=name, role="holder"))
+
+    def _open(self) -> statements.RoundOpen:
+        prescribed = opening.prescribe(self.agreed, self.known, [str(self.identity.recipient)], self.get)
+        # The digest of the task's code changes with the code, and an example must not.
+        opened = dataclasses.replace(prescribed, task="7a" * 32)
+        self._say(opened)
+        return opened
+
+    def _offer(self, name: str, number: int, kept: bytes) -> None:
+        bound = context.context_digest(self.agreed.run, 1, self.agreed.checkpoint, name)
+        data = GARBAGE if number == 2 else self._sealed(number, bound, kept)
+        offer = statements.UpdateOffer(
+            author=name,
+            run=self.agreed.run,
+            round=1,
+            parent=self.agreed.checkpoint,
+            ciphertext=self._keep(f"update-{name}", data),
+            size=len(data),
+            examples=479,
+            saturated=0,
+            context=bound.hex(),
+            runtime=RUNTIME,
+        )
+        self._say(offer)
+
+    def _sealed(self, number: int, bound: bytes, kept: bytes) -> bytes:
+        integers = torch.tensor([(i % 7 - 3) * (100 - 40 * number) + i % 2 for i in range(85)], dtype=torch.int16)
+        file = update.encode(integers, self.agreed.specs, context=bound)
+        try:
+            if sealing.unseal(kept, identities=[self.identity], context=bound) == file:
+                return kept
+        except exchange_errors.SealError:
+            pass
+        return sealing.seal(file, recipients=[self.identity.recipient], context=bound)
+
+    def _close(self) -> None:
+        positions = tuple(sorted(seq for seq, _ in self.known.offers.values()))
+        self._say(statements.RoundSeal(author=founding.COORDINATOR, run=self.agreed.run, round=1, offers=positions))
+        offers = settlement.sealed_offers(self.known)
+        parent = checkpoint.decode(self.get(self.agreed.checkpoint), self.agreed.checkpoint, self.agreed.specs)
+        outcome = settlement.settle(self.agreed, self.opened, offers, str(self.identity), parent, self.get)
+        self._keep("aggregate", outcome.aggregate_file)
+        self._keep("checkpoint-1", outcome.checkpoint_file)
+        judged = training.Judged(correct=36, total=360, loss=2.302585)
+        closing = settlement.closing(outcome, self.agreed, self.opened, str(self.identity), judged)
+        for statement in (closing.commit, closing.credit, closing.disclose):
+            assert statement is not None
+            self._say(statement)
+
+
+def vectors() -> dict[str, str]:
+    """The examples that stand alone."""
+    schema = importlib.resources.files("ledger").joinpath("schema.sql").read_text()
+    return {
+        "canonical": "".join(canonical.encode(value).decode() + "\n" for value in CANONICAL),
+        "canonical-refused": _lines(_refused()),
+        "schema": schema,
+        "keys": _lines(_keys()),
+        "pae": _lines([_pae(b"{}"), _pae("é".encode())]),
+        "seeds": _lines(_seeds()),
+        "cohort": _lines(_cohort()),
+        "rule-digest": _lines(
+            [{"digest": PLAN.rule.digest(), "record": canonical.encode(PLAN.rule.to_record()).decode()}]
+        ),
+        "exponents": _lines(_exponents()),
+        "encode": _lines(_encode()),
+        "refine": _lines(_refine()),
+        "tensors": _lines([_tensors()]),
+        "cid": _lines(_cids()),
+        "rules": _lines(_rules()),
+        "outer": _lines(_outer()),
+        "credit": _lines(_credit()),
+        "split": _lines(_split()),
+    }
+
+
+def _refused() -> Iterable[object]:
+    for text in NOT_CANONICAL:
+        try:
+            canonical.decode(text.encode())
+        except ledger_errors.StatementError as error:
+            yield {"text": text, "code": error.code}
+
+
+def signing_key(number: int) -> keys.SigningKey:
+    """The key whose 32-byte seed repeats one byte."""
+    return keys.SigningKey(ed25519.Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32))
+
+
+def _keys() -> Iterable[object]:
+    for number, name in enumerate(("coordinator", *HOLDERS), start=1):
+        public = signing_key(number).public
+        yield {
+            "name": name,
+            "seed": (bytes([number]) * 32).hex(),
+            "line": str(public),
+            "fingerprint": public.fingerprint,
+        }
+    public = signing_key(1).public
+    origin = journal.origin(public.fingerprint)
+    yield {"name": "coordinator", "origin": origin, "vkey": note.vkey(origin, public)}
+
+
+def _pae(payload: bytes) -> object:
+    signed = dsse.pae(dsse.PAYLOAD_TYPE, payload)
+    envelope = dsse.sign(payload, signing_key(1))
+    return {"payload": payload.hex(), "pae": signed.hex(), "eid": envelope.eid, "sig": envelope.signatures[0][1].hex()}
+
+
+def _seeds() -> Iterable[object]:
+    for seed, number, member, purpose in ((0, 1, "holder-00", "batches"), (7, 0, "", "partition")):
+        value = seeds.derive(seed, round_number=number, member=member, purpose=purpose)
+        yield {"seed": seed, "round": number, "member": member, "purpose": purpose, "value": str(value)}
+
+
+def _cohort() -> Iterable[object]:
+    parent = str(cid.Cid.of_block(cid.RAW, b""))
+    names = founding.member_names(5)
+    key = signing_key(1).public
+    members = {name: membership.Member(name=name, key=key, role="holder", enrolled_at=1) for name in names}
+    known = history.History(members=members, checkpoint=parent)
+    for size in (0, 2, 3):
+        yield {"parent": parent, "holders": names, "size": size, "cohort": opening.cohort(known, size=size)}
+
+
+def _exponents() -> Iterable[object]:
+    for weights, headroom in (
+        ([0.5, -0.25], 3),
+        ([0.0, 0.0], 3),
+        ([32767.0, 1.0], 0),
+        ([32767.5, 1.0], 0),
+        ([1e-30], 0),
+    ):
+        flat = torch.tensor(weights, dtype=torch.float32)
+        found = lattice.initial([1] * len(weights), flat, headroom_bits=headroom)
+        yield {"weights": weights, "headroom_bits": headroom, "exponents": found.exponents}
+    for aggregate, headroom in (([256, 0], 3), ([-2097153, 2097088], 2), ([1, -1], 15)):
+        on = lattice.Lattice(sizes=(1, 1), exponents=(-16, 4))
+        found = lattice.following(on, torch.tensor(aggregate, dtype=torch.int32), headroom_bits=headroom)
+        yield {"before": on.exponents, "aggregate": aggregate, "headroom_bits": headroom, "exponents": found.exponents}
+
+
+def _encode() -> Iterable[object]:
+    on = lattice.Lattice(sizes=(7,), exponents=(-3,))
+    values = [0.0625, 0.1875, -0.0625, 0.0626, 4095.875, 4095.9375, -5000.0]
+    encoded = lattice.encode(on, torch.tensor(values, dtype=torch.float32))
+    yield {"exponent": -3, "values": values, "integers": encoded.integers.tolist(), "saturated": encoded.saturated}
+
+
+def _refine() -> Iterable[object]:
+    for total, divisor in ((1, 3), (-1, 3), (1, 512), (3, 512), (-3, 512), (32767, 1)):
+        aggregate = torch.tensor([total], dtype=torch.float64) / divisor
+        yield {"sum": total, "divisor": divisor, "refined": lattice.refine(aggregate).tolist()[0]}
+
+
+def _tensors() -> object:
+    specs = [tensors.TensorSpec(name="w", shape=(2, 3)), tensors.TensorSpec(name="b", shape=(2,))]
+    integers = torch.tensor([1, -1, 2, -2, 32767, -32767, 0, 256], dtype=torch.int16)
+    file = update.encode(integers, specs, context=bytes(range(32)))
+    size = int.from_bytes(file[:8], "little")
+    return {"length": file[:8].hex(), "header": file[8 : 8 + size].decode(), "data": file[8 + size :].hex()}
+
+
+def _cids() -> Iterable[object]:
+    for size in (0, 1, 2**20, 2**20 + 1):
+        found: dict[str, bytes] = {}
+        root = unixfs.assemble(unixfs.slices(memoryview(bytes(size))), functools.partial(_note_node, found))
+        yield {"zeros": size, "cid": str(root.cid), "nodes": [block.hex() for block in found.values()]}
+
+
+def _note_node(found: dict[str, bytes], name: cid.Cid, block: bytes | memoryview) -> None:
+    if name.codec == cid.DAG_PB:
+        found[str(name)] = bytes(block)
+
+
+def _rules() -> Iterable[object]:
+    matrix = torch.tensor(MATRIX, dtype=torch.int16)
+    yield {"matrix": MATRIX}
+    for pre in rules.PRE_AGGREGATIONS:
+        for rule in rules.RULES:
+            f = 0 if rule == "mean" else 1
+            found = lattice.refine(rules.aggregate(matrix, rule=rule, pre=pre, byzantine=f))
+            yield {"pre": pre, "rule": rule, "byzantine": f, "refined": found.tolist()}
+
+
+def _outer() -> Iterable[object]:
+    on = lattice.Lattice(sizes=(4,), exponents=(-16,))
+    before = torch.tensor([0.1, -0.0, 1.0, -0.25], dtype=torch.float32)
+    refined = torch.tensor([1, 0, -256, 16777216 - 256], dtype=torch.int32)
+    after = outer.sgd(before, lattice.decode_refined(on, refined), learning_rate=0.1)
+    bits = [tensor.numpy().astype("<f4").tobytes().hex() for tensor in (before, after)]
+    yield {"exponent": -16, "learning_rate": "0.1", "before": bits[0], "refined": refined.tolist(), "after": bits[1]}
+
+
+def _credit() -> Iterable[object]:
+    matrix = torch.tensor(MATRIX, dtype=torch.int16)
+    refined = lattice.refine(rules.aggregate(matrix, rule="median", pre="none", byzantine=1))
+    yield {"matrix": MATRIX, "refined": refined.tolist(), "scores": credit.gram_scores(matrix, refined)}
+
+
+def _split() -> Iterable[object]:
+    for pool, weights in ((10, {"a": 1, "b": 1, "c": 1}), (10, {"a": 0, "b": 3, "c": 4}), (7, {"a": 0, "b": 0})):
+        yield {"pool": pool, "scores": weights, "credits": accounts.split(pool, weights)}
+
+
+def _type(entry: leaf.Entry) -> str:
+    kind = type(statements.parse(entry.envelope.payload))
+    return next(name for name, each in statements.TYPES.items() if each is kind).split(":")[2]
+
+
+def _lines(rows: Iterable[object]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def kind_of(predicate: type[statements.Predicate], field: str) -> str:
+    """The name that `ledger.fields` gives the kind of a predicate's field."""
+    reader = statements._READERS[_name_of(predicate)][field]
+    kinds = {each.__metadata__[0]: name for name, each in vars(fields).items() if hasattr(each, "__metadata__")}
+    return kinds[reader]
+
+
+@functools.cache
+def _name_of(predicate: type[statements.Predicate]) -> str:
+    return next(name for name, each in statements.TYPES.items() if each is predicate)
+
+
+def main(path: Path) -> None:
+    """Make every example of the document again."""
+    text = path.read_text()
+    made = built(read_sealed(examples(text)))
+    unknown = set(examples(text)).symmetric_difference(made)
+    if unknown:
+        sys.exit(f"only in the document, or only in the code: {', '.join(sorted(unknown))}")
+    path.write_text(BLOCK.sub(lambda block: f"```{block[1]} example={block[2]}\n{made[block[2]]}```", text))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
