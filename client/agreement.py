@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Self
 
+from aggregation import errors as aggregation_errors
+from aggregation import rules
 from client import errors, plan, task
 from client.tasks import catalogue
 from exchange import tensors
@@ -15,6 +17,7 @@ class Agreement:
 
     Attributes:
         run: hex eid of the genesis statement, the name of the run everywhere.
+        founder: name of the coordinator.
         coordinator: the key that signed it.
         plan: what was agreed.
         task: the plan's task, from this machine's own code.
@@ -23,6 +26,7 @@ class Agreement:
     """
 
     run: str
+    founder: str
     coordinator: keys.PublicKey
     plan: plan.Plan
     task: task.Task
@@ -36,7 +40,7 @@ class Agreement:
         Raises:
             StatementError: not a well-formed genesis.
             SignatureError: not signed by the key it names.
-            PlanError: its plan is not one of ours.
+            PlanError: its plan is not one of ours, or its rule cannot take so many Byzantine holders.
             TaskError: this machine has no such task.
 
         Reference: docs/protocol.md P7.
@@ -47,9 +51,15 @@ class Agreement:
         coordinator = keys.PublicKey.parse(statement.key)
         dsse.verify(genesis, coordinator)
         agreed = plan.Plan.from_record(statement.plan)
+        try:
+            holders = agreed.cohort.size or agreed.task.holders
+            rules.check(agreed.rule.name, agreed.rule.pre, holders, agreed.rule.byzantine)
+        except aggregation_errors.RuleError as error:
+            raise errors.PlanError(f"rule: {error}") from error
         made = catalogue.load(agreed.task, seed=agreed.seed)
         return cls(
             run=genesis.eid,
+            founder=statement.author,
             coordinator=coordinator,
             plan=agreed,
             task=made,

@@ -8,6 +8,7 @@ and the CID alone fixes the whole lineage (docs/protocol.md P13).
 """
 
 import dataclasses
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +19,7 @@ from exchange import cid, tensors, unixfs
 from exchange import errors as exchange_errors
 
 FORMAT = "folkmoot-checkpoint/v1"
+ROUND = re.compile(r"0|[1-9][0-9]{0,15}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ def decode(file: bytes | memoryview, announced: str, specs: Sequence[tensors.Ten
     except exchange_errors.TensorsError as error:
         raise errors.CheckpointError(f"checkpoint {announced}: {error}") from error
     parent, number = parsed.metadata.get("parent", ""), parsed.metadata.get("round", "")
-    if parsed.metadata != {"format": FORMAT, "parent": parent, "round": number} or not number.isdecimal():
+    if parsed.metadata != {"format": FORMAT, "parent": parent, "round": number} or not ROUND.fullmatch(number):
         raise errors.CheckpointError(f"checkpoint {announced}: unexpected metadata {parsed.metadata!r}")
     if parent:
         cid.Cid.parse(parent)

@@ -187,7 +187,7 @@ class Coordinator:
     def _seal(self) -> None:
         known = self._journal.history
         seal = statements.RoundSeal(
-            author=founding.COORDINATOR,
+            author=self._agreed.founder,
             run=self._agreed.run,
             round=known.round + 1,
             offers=tuple(sorted(seq for seq, _ in known.offers.values())),

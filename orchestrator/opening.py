@@ -7,7 +7,7 @@ from aggregation import lattice
 from client import agreement, checkpoint
 from client.tasks import catalogue
 from ledger import history, statements
-from orchestrator import founding, settlement
+from orchestrator import settlement
 
 
 def prescribe(
@@ -24,7 +24,7 @@ def prescribe(
     Reference: docs/protocol.md P8.
     """
     return statements.RoundOpen(
-        author=founding.COORDINATOR,
+        author=agreed.founder,
         run=agreed.run,
         round=known.round + 1,
         parent=known.checkpoint or agreed.checkpoint,

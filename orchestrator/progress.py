@@ -102,6 +102,8 @@ def audited(console: Console, report: replay.Report) -> None:
     if report.recomputed < report.rounds:
         recomputed += "; the rest were not disclosed, so their aggregates and credits are claims"
     console.print(f"{recomputed}, {report.seconds:.1f} s", highlight=False)
+    if report.unsigned:
+        console.print(f"the last {report.unsigned} entries are under no signed checkpoint yet", highlight=False)
     if report.on_word:
         console.print(
             f"{report.on_word} updates were rejected as unavailable, which nobody can recompute", highlight=False

@@ -35,6 +35,7 @@ class Report:
     Attributes:
         checked: how many of each kind were checked or recomputed.
         rounds: committed.
+        unsigned: entries after the last signed checkpoint of the log, which nobody vouches for yet.
         on_word: updates that were rejected because their bytes could not be had, which nobody can recompute.
         recomputed: rounds worked out again from their ciphertext; fewer than `rounds` where identities were not disclosed.
         checkpoint: CID of the last model.
@@ -46,6 +47,7 @@ class Report:
     rounds: int
     recomputed: int
     on_word: int
+    unsigned: int
     checkpoint: str
     head: str
     seconds: float
@@ -68,6 +70,7 @@ class Replay:
         self._checked = collections.Counter[str]()
         self._recomputed = 0
         self._on_word = 0
+        self._signed = 0
         self._recipients: set[str] = set()
 
     def audit(self) -> Report:
@@ -96,6 +99,7 @@ class Replay:
             rounds=self._known.round,
             recomputed=self._recomputed,
             on_word=self._on_word,
+            unsigned=self._frontier.size - self._signed,
             checkpoint=self._known.checkpoint or "",
             head=head,
             seconds=time.perf_counter() - start,
@@ -113,7 +117,9 @@ class Replay:
         match statement:
             case statements.Genesis():
                 self._agreed = agreement.Agreement.read(entry.envelope)
-                self._read_checkpoint(statement.checkpoint)
+                initial = self._read_checkpoint(statement.checkpoint)
+                if (initial.round, initial.parent) != (0, ""):
+                    raise errors.AuditError(f"the initial checkpoint {initial.cid} says it follows {initial.parent}")
             case statements.RoundOpen():
                 self._opening(statement, before)
             case statements.RoundDisclose():
@@ -124,6 +130,9 @@ class Replay:
             self._note(signed_note)
 
     def _opening(self, statement: statements.RoundOpen, before: history.History) -> None:
+        if statement.round > self._agreed.plan.rounds:
+            message = f"round {statement.round} is opened, the plan ends with round {self._agreed.plan.rounds}"
+            raise errors.AuditError(message)
         prescribed = opening.prescribe(self._agreed, before, statement.recipients, self._get)
         # The task's code digest is the holders' business: an auditor may have another version of the code.
         prescribed = dataclasses.replace(prescribed, task=statement.task)
@@ -143,14 +152,20 @@ class Replay:
             raise errors.AuditError(f"round {opened.round}: the disclosed identity is not the one it was opened with")
         parent = self._read_checkpoint(opened.parent)
         offers = settlement.sealed_offers(before)
-        unavailable = {member: reason for member, reason in commit.rejected if reason in settlement.UNAVAILABLE}
+        offered = {offer.author for offer in offers}
+        unavailable = {
+            member: reason
+            for member, reason in commit.rejected
+            if reason in settlement.UNAVAILABLE and member in offered
+        }
         outcome = settlement.settle(
             self._agreed, opened, offers, statement.identity, parent, self._store.get, unavailable
         )
         _compare_verdicts(commit, outcome)
-        claimed = training.Judged(correct=commit.correct, total=commit.total, loss=commit.loss_micro / 1_000_000)
-        again = settlement.closing(outcome, self._agreed, opened, statement.identity, claimed)
-        _compare(opened.round, "commit", commit, again.commit)
+        unjudged = training.Judged(correct=0, total=1, loss=0.0)
+        again = settlement.closing(outcome, self._agreed, opened, statement.identity, unjudged)
+        claims = {name: getattr(commit, name) for name in ("correct", "total", "loss_micro")}
+        _compare(opened.round, "commit", commit, dataclasses.replace(again.commit, **claims))
         _compare(opened.round, "credit", record.credit, again.credit)
         if self._get(commit.aggregate) != outcome.aggregate_file:
             raise errors.AuditError(f"round {opened.round}: the stored aggregate is not the recomputed one")
@@ -175,6 +190,7 @@ class Replay:
         if (signed.size, signed.root) != (self._frontier.size, self._frontier.root()):
             message = f"the signed checkpoint of {signed.size} entries has root {signed.root.hex()}"
             raise errors.AuditError(f"{message}, the entries have {self._frontier.root().hex()}")
+        self._signed = signed.size
         self._checked["roots"] += 1
 
     def _undisclosed(self, before: history.History) -> None:
@@ -185,7 +201,10 @@ class Replay:
         opened, commit = record.open, record.commit
         for offer in settlement.sealed_offers(before):
             if offer.author in commit.accepted:
-                self._store.get(offer.ciphertext, limit=offer.size)
+                limit = min(offer.size, settlement.update_limit(self._agreed))
+                if len(self._store.get(offer.ciphertext, limit=limit)) != offer.size:
+                    message = f"{offer.author} offered {offer.size} bytes, the store has another number"
+                    raise errors.AuditError(f"round {opened.round}: {message}")
                 self._checked["ciphertexts"] += 1
         aggregate = settlement.read_aggregate(self._get(commit.aggregate), self._agreed.specs)
         parent = self._read_checkpoint(opened.parent)

@@ -22,7 +22,6 @@ from client import agreement, checkpoint, plan, training, update
 from exchange import errors as exchange_errors
 from exchange import recipients, sealing, tensors, unixfs
 from ledger import accounts, context, history, statements
-from orchestrator import founding
 
 AGGREGATE_FORMAT = "folkmoot-aggregate/v1"
 MOST = 2**53 - 1
@@ -164,7 +163,7 @@ def closing(
         identity: of the round.
         judged: the new checkpoint on the public test set: a claim, which no auditor takes on trust.
     """
-    where: Mapping[str, Any] = {"author": founding.COORDINATOR, "run": agreed.run, "round": opening.round}
+    where: Mapping[str, Any] = {"author": agreed.founder, "run": agreed.run, "round": opening.round}
     commit = statements.RoundCommit(
         **where,
         accepted=outcome.accepted,

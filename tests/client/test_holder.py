@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from aggregation import lattice
-from client import checkpoint, errors, privacy, seeds, update
+from client import agreement, checkpoint, errors, privacy, seeds, update
 from exchange import errors as exchange_errors
-from exchange import sealing
+from exchange import sealing, tensors
 from ledger import context, dsse, keys, statements
 from ledger import errors as ledger_errors
 from tests import federation
@@ -137,6 +137,26 @@ def test_a_checkpoint_says_what_it_follows(world: federation.Federation) -> None
     read = checkpoint.decode(file, name, world.agreed.specs)
     assert (read.round, read.parent) == (3, world.agreed.checkpoint)
     assert torch.equal(read.weights, weights)
+
+
+@pytest.mark.parametrize("number", ["03", "-1", "\u0663", "", "3 "])
+def test_a_checkpoint_has_one_way_to_count(world: federation.Federation, number: str) -> None:
+    """The round in its metadata is a plain decimal number; whatever else int() would take is refused."""
+    metadata = {"format": checkpoint.FORMAT, "parent": "", "round": number}
+    data = world.start.weights.numpy().data.cast("B")
+    file = tensors.encode(world.agreed.specs, dtype="F32", data=data, metadata=metadata)
+    with pytest.raises(errors.CheckpointError, match="unexpected metadata"):
+        checkpoint.decode(file, str(world.store.put(file)), world.agreed.specs)
+
+
+@pytest.mark.parametrize(("rule", "named"), [("kurm", "unknown rule"), ("mean", "withstands no Byzantine")])
+def test_a_plan_whose_rule_cannot_work_is_refused(world: federation.Federation, rule: str, named: str) -> None:
+    """A holder that reads such a genesis does not join, and an auditor does not begin (attack 45)."""
+    record = world.settings.plan.to_record()
+    record["rule"] = {**record["rule"], "name": rule}
+    genesis = dataclasses.replace(federation.parsed(world.envelopes[0]), plan=record)
+    with pytest.raises(errors.PlanError, match=named):
+        agreement.Agreement.read(dsse.sign(statements.build(genesis), world.coordinator))
 
 
 def test_an_update_is_bound_to_its_context(world: federation.Federation) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from client import checkpoint
 from ledger import dsse, keys, log, statements
 from orchestrator import errors, folder, journal, replay
 from tests import federation
@@ -290,6 +291,51 @@ def test_a_checkpoint_file_with_a_flipped_byte_is_named(finished: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(errors.AuditError, match=r"published checkpoint|signature"):
         audit(finished)
+
+
+def test_a_round_beyond_the_plan_is_named(finished: Path) -> None:
+    """Thirty rounds were agreed on, not thirty-one."""
+    auditor = replay.Replay(folder.RunFolder(root=finished), lambda _number, _total: None)
+    auditor.audit()
+    last = next(each for each in reversed(parsed(finished)) if isinstance(each, statements.RoundOpen))
+    with pytest.raises(errors.AuditError, match="round 3 is opened, the plan ends with round 2"):
+        auditor._opening(dataclasses.replace(last, round=3), auditor._known)
+
+
+def test_entries_under_no_checkpoint_are_counted(tmp_path: Path) -> None:
+    """An audit in the middle of a round says how much of the log nobody has signed for: an opening and three offers."""
+    root = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        federation.conduct(root, federation.Interrupting(3))
+    report = audit(root)
+    assert (report.rounds, report.unsigned) == (0, 4)
+
+
+def test_the_lineage_begins_at_the_genesis(tmp_path: Path) -> None:
+    """A run whose first checkpoint claims a parent does not start from what it says it starts from."""
+    world = federation.Federation(tmp_path)
+    where = folder.RunFolder(root=tmp_path)
+    file = checkpoint.encode(world.start.weights, world.agreed.specs, round_number=1, parent=world.agreed.checkpoint)
+    genesis = dataclasses.replace(federation.parsed(world.envelopes[0]), checkpoint=str(world.store.put(file)))
+    with log.Log.open(where.ledger, origin=journal.origin(world.coordinator.public.fingerprint)) as record:
+        record.append([dsse.sign(statements.build(genesis), world.coordinator)], head=record.head)
+        record.publish(world.coordinator)
+    with pytest.raises(errors.AuditError, match="initial checkpoint"):
+        audit(tmp_path)
+
+
+def test_undisclosed_sizes_are_checked(tmp_path: Path, execute: Callable) -> None:
+    """Without opening it, a ciphertext has at least the length its holder signed (attack 12)."""
+    root = tmp_path / "secret"
+    execute(root, "disclosure=none")
+
+    def longer(statement: statements.Predicate) -> statements.Predicate:
+        offer = isinstance(statement, statements.UpdateOffer)
+        return dataclasses.replace(statement, size=statement.size + 1) if offer else statement
+
+    rewrite(root, longer)
+    with pytest.raises(errors.AuditError, match="round 1: holder-00 offered"):
+        audit(root)
 
 
 def test_undisclosed_rounds_are_checked_as_far_as_they_can_be(tmp_path: Path, execute: Callable) -> None:
