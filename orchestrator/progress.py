@@ -41,6 +41,13 @@ class Progress:
         if self._status is not None:
             self._status.stop()
 
+    def resumed(self, committed: int, total: int) -> None:
+        """Say where an earlier process got to."""
+        if committed < total:
+            self._console.print(f"resuming after round {committed} of {total}", highlight=False)
+        else:
+            self._console.print(f"all {total} rounds are done; dir=NEW or seed=1 begins another run", highlight=False)
+
     def opened(self, number: int, total: int) -> None:
         """Say which round is on."""
         self._round, self._answers = f"round {number} of {total}", 0

@@ -29,6 +29,8 @@ def execute(
         if where.ledger.exists():
             with _read(where) as record:
                 lines.rebuild(record)
+                before = summary.read(record)
+            show.resumed(before.rounds, before.planned)
         _run(config, where, [lines, show, *listeners])
         with _read(where) as record:
             lines.rebuild(record)

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from client.tasks import digits
 from ledger import statements
 from orchestrator import cli, config, journal
+from tests import federation
 
 
 class Result(NamedTuple):
@@ -99,6 +100,17 @@ def test_json_is_one_object_on_standard_output(tmp_path: Path) -> None:
     assert record["rounds"] == record["planned"] == 1
     assert record["folder"] == "here"
     assert all((tmp_path / path).stat().st_size > 1000 for path in record["plots"])
+
+
+def test_a_second_start_says_where_it_stands(finished: Path, tmp_path: Path) -> None:
+    """The same command on a finished run repeats its summary and says that nothing is left to do."""
+    overrides = (*federation.TWO_ROUNDS, f"dir={finished}")
+    result = folkmoot("run", *overrides, cwd=tmp_path)
+    assert result.stdout.startswith("all 2 rounds are done")
+    with pytest.raises(KeyboardInterrupt):
+        federation.conduct(tmp_path / "half", federation.Interrupting(15))
+    result = folkmoot("run", *federation.TWO_ROUNDS, f"dir={tmp_path / 'half'}", cwd=tmp_path)
+    assert result.stdout.startswith("resuming after round 1 of 2")
 
 
 def test_warnings_reach_the_terminal(tmp_path: Path) -> None:
