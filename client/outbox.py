@@ -7,6 +7,7 @@ and look like an equivocator. So the signed offer is on disk, synced, before any
 import os
 from pathlib import Path
 
+from client import errors
 from ledger import dsse, statements
 
 
@@ -17,13 +18,21 @@ class Outbox:
         self._path = path
 
     def find(self, opening: statements.RoundOpen) -> dsse.Envelope | None:
-        """The offer already made to this round, or None."""
+        """The offer already made to this round, or None.
+
+        Raises:
+            RefusalError: the last offer was to a later round: what was offered to this one is no longer known.
+            StatementError: the file is damaged.
+        """
         if not self._path.exists():
             return None
         envelope = dsse.Envelope.parse(self._path.read_bytes())
         offer = statements.parse(envelope.payload)
         if not isinstance(offer, statements.UpdateOffer):
             return None
+        if offer.run == opening.run and offer.round > opening.round:
+            message = f"round {opening.round} is asked for after an offer to round {offer.round}"
+            raise errors.RefusalError("old-round", f"{message}; a second offer to it could differ from the first")
         same = (offer.run, offer.round, offer.parent) == (opening.run, opening.round, opening.parent)
         return envelope if same else None
 

@@ -15,16 +15,7 @@ from aggregation import errors as aggregation_errors
 from client import agreement, checkpoint, errors, holder, hostile, policy, training
 from client.tasks import catalogue
 from exchange import blocks
-from exchange import errors as exchange_errors
 from ledger import dsse, keys
-from ledger import errors as ledger_errors
-
-OURS = (
-    aggregation_errors.AggregationError,
-    errors.ClientError,
-    exchange_errors.ExchangeError,
-    ledger_errors.LedgerError,
-)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +76,10 @@ class Worker:
             member: one of the settings' members.
             opening: the envelope's bytes.
             file: uint8, the parent checkpoint's file; hashed here before use.
+
+        Raises:
+            StoreError, OSError, LedgerError, CheckpointError: a fault of this machine (a full disk, a damaged outbox), which
+                is no answer of the holder's: the run must stop, not go on without it.
         """
         try:
             envelope = dsse.Envelope.parse(opening)
@@ -92,7 +87,7 @@ class Worker:
             contribution = self._holder(member).contribute(envelope, start)
         except errors.RefusalError as error:
             return Reply(member=member, offer=None, reason=f"{error.code}: {error}")
-        except OURS as error:
+        except (errors.TrainingError, aggregation_errors.LatticeError) as error:
             return Reply(member=member, offer=None, reason=f"{type(error).__name__}: {error}")
         return Reply(member=member, offer=contribution.offer.to_bytes(), seconds=contribution.seconds)
 

@@ -12,6 +12,7 @@ import hashlib
 import io
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,10 +146,13 @@ class BlockStore:
     def _opened(self, name: cids.Cid) -> Iterator[io.FileIO]:
         with _reporting(f"read {name}"):
             try:
-                file = self._path(name).open("rb", buffering=0)
+                # Without O_NONBLOCK, a pipe in the place of a block would hang whoever reads it.
+                file = io.FileIO(os.open(self._path(name), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
             except FileNotFoundError as error:
                 raise errors.BlockMissingError(f"block {name} is not in {self.folder}") from error
             with file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise errors.BlockCorruptError(f"block {name} is not a regular file")
                 yield file
 
 

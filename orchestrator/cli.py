@@ -7,6 +7,7 @@ stopped by Ctrl-C, resumable.
 import dataclasses
 import json
 import logging
+import shlex
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -26,6 +27,7 @@ OURS = (
     exchange_errors.ExchangeError,
     ledger_errors.LedgerError,
     errors.OrchestratorError,
+    OSError,
 )
 
 
@@ -74,7 +76,7 @@ def run(overrides: tuple[str, ...], *, as_json: bool) -> None:
                 came_to, root = main_job.execute(chosen, show)
             drawn = plots.draw(came_to, root / "plots")
         except KeyboardInterrupt:
-            console.print(f"stopped; nothing is lost. To resume: folkmoot run {' '.join(overrides)}".rstrip())
+            console.print(f"stopped; nothing is lost. To resume: {shlex.join(['folkmoot', 'run', *overrides])}")
             sys.exit(130)
         except OURS as error:
             _fail(error)
@@ -204,13 +206,21 @@ def rounds(out: Path, *, quick: bool, as_json: bool) -> None:
 
 def _fail(error: Exception) -> NoReturn:
     """One sentence, and the exit code that the error's type has."""
-    click.echo(f"folkmoot: {error}", err=True)
+    said = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else str(error)
+    click.echo(f"folkmoot: {said}", err=True)
     sys.exit(getattr(error, "exit_code", 1))
 
 
 def main() -> None:
     """Entry point of the console script."""
-    cli(prog_name="folkmoot")
+    try:
+        sys.exit(cli.main(prog_name="folkmoot", standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import difflib
 import itertools
 import re
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,13 @@ from hydra.core import config_store
 from hydra.core.override_parser import overrides_parser
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
+from yaml import YAMLError
 
 from orchestrator import errors, schema, settings
 
 VERSION_BASE = "1.3"
-VALUED_FLAGS = ("--config-dir", "-cd", "--cfg", "-c", "--config-name", "-cn", "--info", "-i", "--package", "-p")
+VALUED_FLAGS = ("--config-dir", "-cd", "--cfg", "-c", "--info", "-i", "--package", "-p")
+FLAGS = (*VALUED_FLAGS, "--multirun", "-m", "--resolve", "--hydra-help")
 
 
 def launch(arguments: Sequence[str], task: Callable[[settings.RunConfig], None]) -> None:
@@ -38,6 +40,7 @@ def launch(arguments: Sequence[str], task: Callable[[settings.RunConfig], None])
     """
     _register()
     flags, overrides = _split(arguments)
+    _require_known(flags)
     for combination in _jobs(overrides, multirun=bool({"-m", "--multirun"} & set(flags))):
         compose(combination, config_dir=flags.get("--config-dir", flags.get("-cd")))
 
@@ -68,8 +71,12 @@ def compose(overrides: Sequence[str], *, config_dir: str | None = None) -> setti
 
 def simulated_in(resolved: Path) -> tuple[dict[str, str], int]:
     """Behaviour by name of the hostile holders, and torch threads, that a run folder's `config.yaml` records."""
-    saved: Any = OmegaConf.to_container(OmegaConf.load(resolved))
-    return dict(saved["attack"]["behaviours"]), int(saved["pool"]["threads"])
+    try:
+        saved: Any = OmegaConf.to_container(OmegaConf.load(resolved))
+        return dict(saved["attack"]["behaviours"]), int(saved["pool"]["threads"])
+    except (OSError, YAMLError, KeyError, TypeError, ValueError) as error:
+        message = f"{resolved} is missing or damaged, and only it says who was hostile: restore it, or choose dir=NEW"
+        raise errors.FolderError(message) from error
 
 
 def sentence(error: Exception) -> str:
@@ -88,6 +95,8 @@ def sentence(error: Exception) -> str:
     if found := re.match(r"Error merging override (.+)", message):
         reason = str(error.__cause__ or message).splitlines()[0]
         return f"{found.group(1)}: {reason}"
+    if "Ambiguous value" in message:
+        return f"{lines[0].rstrip('.')}: several choices are one run each with --multirun"
     if isinstance(error, OverrideParseException):
         return f"cannot read the override {error.override!r}: expected KEY=VALUE"
     return lines[0] if lines else type(error).__name__
@@ -117,6 +126,14 @@ def _split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
         else:
             flags[name] = ""
     return flags, overrides
+
+
+def _require_known(flags: Mapping[str, str]) -> None:
+    for flag, value in flags.items():
+        if flag not in FLAGS:
+            raise errors.ConfigError(f"there is no flag {flag}{_suggest(flag, FLAGS)}")
+        if flag in {"--config-dir", "-cd"} and not Path(value).is_dir():
+            raise errors.ConfigError(f"{flag} {value}: there is no such folder")
 
 
 def _jobs(overrides: Sequence[str], *, multirun: bool) -> Iterator[list[str]]:

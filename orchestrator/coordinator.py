@@ -94,6 +94,7 @@ class Coordinator:
             PoolError: workers keep dying.
         """
         names = founding.member_names(self._plan.task.holders)
+        self._opened_at = time.perf_counter()
         with journal.Journal(self._folder.ledger, self._folder.coordinator_key()) as self._journal:
             if self._journal.history.phase == history.Phase.EMPTY:
                 holders = {name: self._folder.holder_key(name) for name in names}
@@ -201,7 +202,9 @@ class Coordinator:
             raise errors.RoundError("no round is open, so none can be settled")
         identity = self._folder.round_identity(opened.round)
         if str(recipients.parse_identity(identity).recipient) not in opened.recipients:
-            raise errors.RoundError(f"keys/rounds/{opened.round}.age is not the identity that round was opened with")
+            raise errors.RoundError(
+                f"keys/rounds/{opened.round}.age is lost, or not the identity that round was opened with"
+            )
         offers = settlement.sealed_offers(self._journal.history)
         parent = checkpoint.decode(self._get(opened.parent), opened.parent, self._agreed.specs)
         outcome = settlement.settle(self._agreed, opened, offers, identity, parent, self._store.get)

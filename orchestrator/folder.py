@@ -89,7 +89,15 @@ class RunFolder:
             yield
 
     def coordinator_key(self) -> keys.SigningKey:
-        """The coordinator's key, made at first use."""
+        """The coordinator's key, made with the run.
+
+        Raises:
+            FolderError: the folder holds a run, but not its key.
+        """
+        if self.ledger.exists() and not (self.root / "keys" / "coordinator").exists():
+            raise errors.FolderError(
+                f"{self.root}/keys/coordinator is missing: without that key nobody can continue the run"
+            )
         return _key(self.root / "keys" / "coordinator")
 
     def holder_key(self, name: str) -> keys.SigningKey:

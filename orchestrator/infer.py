@@ -1,6 +1,7 @@
 """`folkmoot infer`: predictions of a committed checkpoint, after its lineage in the log has been verified."""
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -77,6 +78,9 @@ def load(where: folder.RunFolder, cid: str | None) -> Model:
                 committed.append(statement.checkpoint)
             elif isinstance(statement, statements.RoundCommit):
                 committed.append(statement.checkpoint)
+        if not committed:
+            raise errors.FolderError(f"the log of {where.root} is empty: `folkmoot run` begins a run")
+        journal.vouched(where.ledger, agreed.coordinator)
     wanted = committed[-1] if cid is None else cid
     if wanted not in committed:
         raise errors.ConfigError(
@@ -92,14 +96,22 @@ def read_inputs(path: Path) -> np.ndarray:
     Raises:
         ConfigError: there is no such file, or it is not one of the two.
     """
+    if path.suffix not in {".npy", ".csv"}:
+        raise errors.ConfigError(f"{path}: expected a .npy or .csv file")
     try:
-        if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False)  # type: ignore[no-any-return]
-        if path.suffix == ".csv":
-            return np.loadtxt(path, delimiter=",", ndmin=2)
-    except (OSError, ValueError) as error:
-        raise errors.ConfigError(f"{path} cannot be read as numbers: {error}") from error
-    raise errors.ConfigError(f"{path}: expected a .npy or .csv file")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            read = (
+                np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=2)
+            )
+    except (OSError, ValueError, EOFError, UserWarning) as error:
+        raise errors.ConfigError(f"{path} cannot be read as numbers: {error or 'it is empty'}") from error
+    if not isinstance(read, np.ndarray):
+        read.close()
+        raise errors.ConfigError(f"{path} cannot be read as numbers: it is an archive, expected one array")
+    if read.dtype.kind not in "biuf" or not np.isfinite(read).all():
+        raise errors.ConfigError(f"{path} cannot be read as numbers: expected one array of finite real numbers")
+    return read
 
 
 def _verified(where: folder.RunFolder, agreed: agreement.Agreement, lineage: Sequence[str]) -> checkpoint.Checkpoint:

@@ -26,8 +26,12 @@ class Journal:
         self.history = history.EMPTY
         self.opening: dsse.Envelope | None = None
         self.seconds = 0.0
-        for entry in self._log.entries():
-            self._follow(history.apply(self.history, entry.seq, entry.envelope), entry.envelope)
+        try:
+            for entry in self._log.entries():
+                self._follow(history.apply(self.history, entry.seq, entry.envelope), entry.envelope)
+        except errors.LedgerError:
+            self._log.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -85,9 +89,24 @@ def published(path: Path) -> log.Log:
     note_path = path.with_name("checkpoint")
     if not note_path.is_file():
         raise errors.LogError(f"{note_path} is missing: without a signed checkpoint nobody can tell a log cut short")
-    text, _ = note.split(note_path.read_bytes())
+    text, _ = note.split(read_note(note_path))
     claimed = checkpoint.LogCheckpoint.parse(text).origin
     return log.Log.open(path, origin=claimed, read_only=True)
+
+
+def read_note(path: Path) -> bytes:
+    """The bytes of a published checkpoint, one too many at most: a note that is longer is refused by whoever parses it."""
+    with path.open("rb") as file:
+        return file.read(note.MAX_BYTES + 1)
+
+
+def vouched(path: Path, coordinator: keys.PublicKey) -> checkpoint.LogCheckpoint:
+    """The published checkpoint of the log in `path`, if this very key signed it under the name it gives its log.
+
+    Raises:
+        StatementError, SignatureError: it did not.
+    """
+    return checkpoint.verify(read_note(path.with_name("checkpoint")), origin(coordinator.fingerprint), coordinator)
 
 
 def origin(fingerprint: str) -> str:

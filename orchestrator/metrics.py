@@ -22,12 +22,13 @@ class MetricsFile:
 
     def rebuild(self, record: log.Log) -> None:
         """Make the file say what the ledger says, keeping the timings that earlier processes wrote."""
-        known = {line["checkpoint"]: line for line in self._lines()}
+        measured = {line.get("checkpoint"): line for line in self._lines()}
         lines = []
         for entry in record.entries():
             statement = statements.parse(entry.envelope.payload)
             if isinstance(statement, statements.RoundCommit):
-                lines.append(known.get(statement.checkpoint, _line(statement)))
+                before = measured.get(statement.checkpoint, {})
+                lines.append(_line(statement) | {key: before[key] for key in ("bytes", "seconds") if key in before})
         text = "".join(json.dumps(line) + "\n" for line in lines)
         folder.write(self._path, text.encode())
 
@@ -46,11 +47,13 @@ class MetricsFile:
     def _lines(self) -> list[dict[str, Any]]:
         """The lines that are whole; a crash may have torn the last."""
         lines = []
-        for text in self._path.read_text().splitlines() if self._path.exists() else []:
+        for text in self._path.read_bytes().splitlines() if self._path.exists() else []:
             try:
-                lines.append(json.loads(text))
-            except json.JSONDecodeError:
+                line = json.loads(text)
+            except ValueError:
                 continue
+            if isinstance(line, dict):
+                lines.append(line)
         return lines
 
 

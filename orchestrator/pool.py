@@ -111,7 +111,7 @@ class RayPool:
                 del self._asked[future]
             except ray.exceptions.RayActorError as error:
                 self._replace(place, error)
-            except ray.exceptions.RayTaskError as error:
+            except ray.exceptions.RayError as error:
                 # A holder's failure is a reply; an exception that leaves a worker is a defect, and must not pass for one.
                 raise errors.PoolError(f"{member}'s worker failed: {error}") from error
         return replies

@@ -105,19 +105,31 @@ def audited(console: Console, report: replay.Report) -> None:
     for what, count in report.checked.items():
         console.print(f"{what:<14}{count:>8,}", highlight=False)
     console.print()
-    recomputed = f"{report.recomputed} of {report.rounds} rounds recomputed from their ciphertext"
-    if report.recomputed < report.rounds:
-        recomputed += "; the rest were not disclosed, so their aggregates and credits are claims"
-    console.print(f"{recomputed}, {report.seconds:.1f} s", highlight=False)
-    if report.unsigned:
-        console.print(f"the last {report.unsigned} entries are under no signed checkpoint yet", highlight=False)
-    if report.on_word:
-        console.print(
-            f"{report.on_word} updates were rejected as unavailable, which nobody can recompute", highlight=False
-        )
-    console.print(f"{'checkpoint':<12}{report.checkpoint}", highlight=False)
-    console.print(f"{'log head':<12}{report.head}", highlight=False)
-    console.print("no difference", style="bold green")
+    lines = {
+        "recomputed": f"{report.recomputed} of {report.rounds} rounds, from their ciphertext; the plan has {report.planned}",
+        "claims": "metrics, examples, runtime, initial weights and task code are as stated, not checked",
+        "run": report.run,
+        "signed by": report.coordinator,
+        "checkpoint": report.checkpoint,
+        "log head": report.head,
+    }
+    for label, text in lines.items():
+        console.print(f"{label:<12}{text}", highlight=False)
+    doubts = (
+        (
+            report.rounds - report.recomputed,
+            "rounds are not disclosed: their verdicts, aggregates and credits are claims",
+        ),
+        (report.unsigned, "entries at the end are under no signed checkpoint yet"),
+        (report.on_word, "updates were rejected as unavailable, which nobody can recompute"),
+        (report.left_out, "offers were on the log in time and were not sealed"),
+        (report.planned - report.rounds, "rounds of the plan are still to come"),
+    )
+    for count, what in doubts:
+        if count:
+            console.print(f"{count} {what}", style="yellow", highlight=False)
+    verdict = "no difference" if report.recomputed == report.rounds else "no difference in what could be recomputed"
+    console.print(f"{verdict}, {report.seconds:.1f} s", style="bold", highlight=False)
 
 
 def log_to(console: Console, level: int) -> None:

@@ -1,14 +1,14 @@
 """`folkmoot audit`: every statement checked and every result recomputed, from the genesis on, with no key but those disclosed.
 
 An auditor trusts nothing it has not recomputed: hashes and links of the log, its signed checkpoints, each signature by the key
-that was valid at that position, what each round had to be, and from the ciphertext up what it came to. Metrics are the one
-claim it reports without checking: they depend on the machine's floating point.
+that was valid at that position, what each round had to be, and from the ciphertext up what it came to. What it cannot check
+it lists as claims: they depend on a machine's floating point, or on what only a holder knows.
 """
 
 import collections
 import dataclasses
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 
 from aggregation import errors as aggregation_errors
 from client import agreement, checkpoint, training
@@ -34,7 +34,11 @@ class Report:
 
     Attributes:
         checked: how many of each kind were checked or recomputed.
+        run: hex eid of the genesis.
+        coordinator: fingerprint of the key that signed it; whose key that is, the reader must know.
+        planned: rounds of the plan.
         rounds: committed.
+        left_out: offers that were on the log in time and that the coordinator did not seal.
         unsigned: entries after the last signed checkpoint of the log, which nobody vouches for yet.
         on_word: updates that were rejected because their bytes could not be had, which nobody can recompute.
         recomputed: rounds worked out again from their ciphertext; fewer than `rounds` where identities were not disclosed.
@@ -44,7 +48,11 @@ class Report:
     """
 
     checked: Mapping[str, int]
+    run: str
+    coordinator: str
+    planned: int
     rounds: int
+    left_out: int
     recomputed: int
     on_word: int
     unsigned: int
@@ -70,6 +78,7 @@ class Replay:
         self._checked = collections.Counter[str]()
         self._recomputed = 0
         self._on_word = 0
+        self._left_out = 0
         self._signed = 0
         self._recipients: set[str] = set()
 
@@ -83,22 +92,33 @@ class Replay:
         """
         start = time.perf_counter()
         try:
+            published = (
+                journal.read_note(self._folder.existing().checkpoint) if self._folder.checkpoint.exists() else b""
+            )
             with journal.published(self._folder.existing().ledger) as record:
                 notes = dict(record.notes())
-                self._require_published(notes.values())
+                if published not in notes.values():
+                    message = f"the published checkpoint {self._folder.checkpoint} is not one the log ever signed"
+                    raise errors.AuditError(message)
                 for entry in record.entries():
                     self._entry(entry, notes.pop(entry.seq + 1, None))
                 head = record.head
+            if self._known.commit is not None:  # committed, and its identity not yet disclosed
+                self._undisclosed(self._known)
         except OURS as error:
             raise errors.AuditError(str(error)) from error
         if notes:
             message = f"the log ends after {self._frontier.size} entries, but a signed checkpoint promises {min(notes)}"
             raise errors.AuditError(message)
         return Report(
+            run=self._agreed.run,
+            coordinator=self._agreed.coordinator.fingerprint,
+            planned=self._agreed.plan.rounds,
             checked=dict(self._checked),
             rounds=self._known.round,
             recomputed=self._recomputed,
             on_word=self._on_word,
+            left_out=self._left_out,
             unsigned=self._frontier.size - self._signed,
             checkpoint=self._known.checkpoint or "",
             head=head,
@@ -122,6 +142,8 @@ class Replay:
                     raise errors.AuditError(f"the initial checkpoint {initial.cid} says it follows {initial.parent}")
             case statements.RoundOpen():
                 self._opening(statement, before)
+            case statements.RoundSeal():
+                self._left_out += len(before.offers) - len(statement.offers)
             case statements.RoundDisclose():
                 self._disclosed(statement, before)
             case statements.CreditTransfer() if self._agreed.plan.disclosure != "public":
@@ -133,6 +155,10 @@ class Replay:
         if statement.round > self._agreed.plan.rounds:
             message = f"round {statement.round} is opened, the plan ends with round {self._agreed.plan.rounds}"
             raise errors.AuditError(message)
+        holders = sum(member.role == "holder" for member in before.members.values())
+        if holders != self._agreed.plan.task.holders:
+            message = f"the ledger has {holders} holders, the plan {self._agreed.plan.task.holders}"
+            raise errors.AuditError(f"round {statement.round}: {message}")
         prescribed = opening.prescribe(self._agreed, before, statement.recipients, self._get)
         # The task's code digest is the holders' business: an auditor may have another version of the code.
         prescribed = dataclasses.replace(prescribed, task=statement.task)
@@ -175,13 +201,6 @@ class Replay:
         self._checked.update({"ciphertexts": len(offers) - len(unavailable), "aggregates": 1, "checkpoints": 1})
         self._checked["credits"] += len(record.credit.postings)
         self._progress(opened.round, self._agreed.plan.rounds)
-
-    def _require_published(self, notes: Collection[bytes]) -> None:
-        """What the world was shown is one of the notes that the log keeps, each of which is verified on the way."""
-        if self._folder.checkpoint.read_bytes() not in notes:
-            raise errors.AuditError(
-                f"the published checkpoint {self._folder.checkpoint} is not one the log ever signed"
-            )
 
     def _note(self, signed_note: bytes) -> None:
         """A signed checkpoint of the log at this very size."""

@@ -65,7 +65,7 @@ def _pool(config: settings.RunConfig) -> pool.Pool:
 
 def _require_same_simulation(config: settings.RunConfig, where: folder.RunFolder) -> None:
     """The plan is on the ledger; who is hostile, and on how many threads, only the folder's own configuration tells."""
-    if not where.config.exists():
+    if not where.ledger.exists():
         folder.write(where.config, config.resolved.encode())
         return
     hostile, threads = config_door.simulated_in(where.config)

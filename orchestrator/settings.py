@@ -14,7 +14,7 @@ from client.tasks import catalogue
 from ledger import canonical
 from orchestrator import errors, founding
 
-POOLS = ("ray", "inprocess")
+BACKENDS = {"pool": ("ray", "inprocess"), "store": ("blocks",), "ledger": ("sqlite",)}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +51,13 @@ class RunConfig:
             ConfigError: a value outside its range; the message names the key, the value and what would do.
         """
         pool, attack = values["pool"], values["attack"]["behaviours"]
-        if pool["name"] not in POOLS:
-            raise errors.ConfigError(f"pool.name is {pool['name']!r}, expected one of: {', '.join(POOLS)}")
+        for group, names in BACKENDS.items():
+            if values[group]["name"] not in names:
+                raise errors.ConfigError(
+                    f"{group}.name is {values[group]['name']!r}, expected one of: {', '.join(names)}"
+                )
+        if values["dir"] == "":
+            raise errors.ConfigError("dir is empty, expected a folder")
         for key in ("workers", "threads"):
             if pool[key] < 1:
                 raise errors.ConfigError(f"pool.{key} is {pool[key]}, expected at least 1")

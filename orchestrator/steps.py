@@ -86,6 +86,7 @@ class State:
         history: what the ledger says.
         asked: monotonic second when this process asked the open round's members, or None if it has not.
         answered: members that answered this process in the open round.
+        sealing: the open round is about to be sealed; an event that was on its way does not seal it twice.
     """
 
     rounds: int
@@ -93,6 +94,7 @@ class State:
     history: history.History
     asked: float | None = None
     answered: frozenset[str] = frozenset()
+    sealing: bool = False
 
 
 def step(state: State, event: Event, now: float) -> tuple[State, tuple[Effect, ...]]:
@@ -111,16 +113,17 @@ def step(state: State, event: Event, now: float) -> tuple[State, tuple[Effect, .
         case Answered():
             waiting = dataclasses.replace(state, answered=state.answered | {event.member})
             append = (Append(member=event.member, offer=event.offer),) if event.offer is not None else ()
-            return waiting, append + (() if _missing(waiting) else (Seal(),))
+            after, seal = (waiting, ()) if _missing(waiting) else _seal(waiting)
+            return after, append + seal
         case Ticked():
             late = state.asked is not None and now - state.asked >= state.deadline
-            return state, (Seal(),) if late and state.history.phase == history.Phase.OPEN else ()
+            return _seal(state) if late and state.history.phase == history.Phase.OPEN else (state, ())
 
 
 def _recorded(state: State, now: float) -> tuple[State, tuple[Effect, ...]]:
     phase = state.history.phase
     if phase == history.Phase.IDLE:
-        fresh = dataclasses.replace(state, asked=None, answered=frozenset())
+        fresh = dataclasses.replace(state, asked=None, answered=frozenset(), sealing=False)
         done = state.history.round >= state.rounds
         return fresh, (Finish(),) if done else (Open(number=state.history.round + 1),)
     if phase == history.Phase.OPEN:
@@ -128,8 +131,12 @@ def _recorded(state: State, now: float) -> tuple[State, tuple[Effect, ...]]:
             return state, ()
         asked = dataclasses.replace(state, asked=now)
         missing = _missing(state)
-        return asked, (Ask(members=missing),) if missing else (Seal(),)
+        return (asked, (Ask(members=missing),)) if missing else _seal(asked)
     return state, (Settle(),)
+
+
+def _seal(state: State) -> tuple[State, tuple[Effect, ...]]:
+    return dataclasses.replace(state, sealing=True), () if state.sealing else (Seal(),)
 
 
 def _missing(state: State) -> tuple[str, ...]:

@@ -36,6 +36,8 @@ class Interrupting(inprocess.InProcessPool):
 def conduct(root: Path, workers: inprocess.InProcessPool) -> None:
     chosen = settings_for(root)
     where = folder.RunFolder(root=root)
+    root.mkdir(parents=True, exist_ok=True)
+    where.config.write_text(chosen.resolved)
     with where.locked(), progress.Progress(Console(quiet=True), {}) as show:
         coordinator.Coordinator(
             where, chosen.plan, hostile=chosen.hostile, workers=workers, threads=1, listeners=[show]

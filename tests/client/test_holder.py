@@ -65,6 +65,15 @@ def test_a_restarted_holder_announces_the_same_bytes(world: federation.Federatio
     assert blocks_in(world) == stored
 
 
+def test_no_second_offer_to_an_earlier_round(world: federation.Federation) -> None:
+    """Asked again for a round before its last, a holder cannot repeat the same bytes, so it says nothing (attack 19)."""
+    opening = world.agreed.opening(world.opening)
+    later = dsse.sign(statements.build(dataclasses.replace(opening, round=2)), world.coordinator)
+    world.holder("holder-01").contribute(later, world.start)
+    with pytest.raises(errors.RefusalError, match="after an offer to round 2"):
+        world.holder("holder-01").contribute(world.opening, world.start)
+
+
 @pytest.mark.parametrize(
     ("changes", "code"),
     [

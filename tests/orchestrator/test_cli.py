@@ -14,8 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 from client.tasks import digits
-from ledger import statements
-from orchestrator import cli, config, journal
+from ledger import checkpoint as log_checkpoint
+from ledger import keys, statements
+from orchestrator import cli, config, folder, journal
 from tests import federation
 
 
@@ -100,6 +101,55 @@ def test_json_is_one_object_on_standard_output(tmp_path: Path) -> None:
     assert record["rounds"] == record["planned"] == 1
     assert record["folder"] == "here"
     assert all((tmp_path / path).stat().st_size > 1000 for path in record["plots"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--config-dir", "nowhere"), "nowhere: there is no such folder"),
+        (("--config-name", "foo"), "there is no flag --config-name"),
+        (("--rounds=3",), "there is no flag --rounds"),
+        (("rule=mean,median",), "--multirun"),
+        (("dir=",), "dir is empty"),
+        (("store.name=ipfs",), "store.name is 'ipfs', expected one of: blocks"),
+    ],
+)
+def test_a_wrong_flag_is_one_sentence_too(tmp_path: Path, arguments: tuple[str, ...], sentence: str) -> None:
+    """What Hydra or the shell would say otherwise is said in our words, and nothing is written."""
+    result = folkmoot("run", *arguments, cwd=tmp_path)
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert sentence in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
+    """An error of the file system names the file and is no traceback."""
+    (tmp_path / "taken").write_text("")
+    result = folkmoot("run", "pool=inprocess", "rounds=1", "dir=taken", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (1, "folkmoot: File exists: taken\n")
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", None])
+def test_a_damaged_configuration_is_named(finished: Path, tmp_path: Path, damage: bytes | None) -> None:
+    """Only config.yaml says who was hostile: without it the run is not relabelled, it is refused."""
+    path = finished / "config.yaml"
+    path.unlink() if damage is None else path.write_bytes(damage)
+    result = folkmoot("run", *federation.TWO_ROUNDS, f"dir={finished}", "attack=none", cwd=tmp_path)
+    assert (result.returncode, "is missing or damaged" in result.stderr) == (2, True)
+
+
+def test_inference_asks_whose_log_it_is(finished: Path, tmp_path: Path) -> None:
+    """A log whose checkpoint anybody else signed is not the log of the run, however well it hangs together."""
+    where = folder.RunFolder(root=finished)
+    stranger = keys.SigningKey.generate()
+    with journal.published(where.ledger) as record:
+        root, size = record.root(), record.size
+    name = journal.origin(where.coordinator_key().public.fingerprint)
+    signed = log_checkpoint.LogCheckpoint(origin=name, size=size, root=root)
+    where.checkpoint.write_bytes(log_checkpoint.sign(signed, stranger))
+    result = folkmoot("infer", str(finished), cwd=tmp_path)
+    assert result.returncode == 1
+    assert "sign" in result.stderr
 
 
 def test_a_second_start_says_where_it_stands(finished: Path, tmp_path: Path) -> None:
@@ -194,6 +244,14 @@ def test_inference_refuses_what_the_log_does_not_commit_to(finished: Path, tmp_p
     shape = folkmoot("infer", str(finished), "--input", "wrong.npy", cwd=tmp_path)
     assert (shape.returncode, "expected (examples, 64)" in shape.stderr) == (2, True)
     np.save(tmp_path / "pickle.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    (tmp_path / "empty.npy").write_bytes(b"")
+    np.savez(tmp_path / "zip.npz", a=np.zeros((2, 64)))
+    (tmp_path / "zip.npz").rename(tmp_path / "zip.npy")
+    np.save(tmp_path / "text.npy", np.array(["a", "b"]))
+    np.save(tmp_path / "nan.npy", np.full((2, 64), np.nan))
+    for name in ("empty.npy", "zip.npy", "text.npy", "nan.npy", "absent.npy"):
+        unread = folkmoot("infer", str(finished), "--input", name, cwd=tmp_path)
+        assert (unread.returncode, "cannot be read as numbers" in unread.stderr) == (2, True), unread
     pickled = folkmoot("infer", str(finished), "--input", "pickle.npy", cwd=tmp_path)
     assert (pickled.returncode, "cannot be read" in pickled.stderr) == (2, True)
     shutil.rmtree(finished / "blocks")

@@ -9,6 +9,7 @@ import pytest
 
 from client import worker
 from ledger import dsse, keys, statements
+from ledger import errors as ledger_errors
 from orchestrator import errors, folder, inprocess, journal, replay, summary
 from tests import federation
 
@@ -119,6 +120,27 @@ def test_a_busy_folder_is_refused(finished: Path, execute: Callable) -> None:
         execute(finished)
 
 
+def test_a_fault_of_the_machine_is_no_holders_answer(pristine: Path, tmp_path: Path) -> None:
+    """A damaged outbox or a full disk stops the run, resumable; it does not cost anybody a round (attack 40)."""
+    root = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        federation.conduct(root, federation.Interrupting(3))
+    outbox = root / "holders" / "holder-05" / "offer.json"
+    outbox.write_bytes(b"junk")
+    with pytest.raises(ledger_errors.StatementError):
+        federation.conduct(root, inprocess.InProcessPool())
+    outbox.unlink()
+    federation.conduct(root, inprocess.InProcessPool())
+    assert audit(root).checkpoint == audit(pristine).checkpoint
+
+
+def test_a_run_without_its_coordinators_key_says_so(finished: Path, execute: Callable) -> None:
+    """A lost key is not silently replaced by another."""
+    (finished / "keys" / "coordinator").unlink()
+    with pytest.raises(errors.FolderError, match="nobody can continue"):
+        execute(finished)
+
+
 def test_a_lost_round_identity_stops_the_run(tmp_path: Path) -> None:
     """Without the identity a round was opened with nothing can be opened: the run stops rather than reject everybody."""
     root = tmp_path / "run"
@@ -154,7 +176,7 @@ def test_metrics_follow_the_ledger(finished: Path, execute: Callable) -> None:
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["round"] for line in lines] == [1, 2]
     assert set(lines[0]["seconds"]) == {"train", "seal", "store", "ledger", "aggregate", "round"}
-    path.write_text(path.read_text()[:-20])
+    path.write_text(path.read_text().replace('"accuracy": 0.', '"accuracy": 1.')[:-20] + "\n{}\n[1]\n\xff\n")
     execute(finished)
     rebuilt = [json.loads(line) for line in path.read_text().splitlines()]
     assert rebuilt[0] == lines[0]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ledger import errors
 from orchestrator import folder, journal, replay
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +49,7 @@ def entries(root: Path) -> int:
     try:
         with journal.published(root / "ledger.sqlite") as record:
             return record.size
-    except Exception:  # noqa: BLE001  the folder may be in any state: it is being written
+    except (errors.LedgerError, OSError):  # the folder is being written
         return 0
 
 
@@ -76,16 +77,19 @@ def wait_for(root: Path, process: subprocess.Popen[bytes], size: int) -> bool:
     return False
 
 
-def kill(process: subprocess.Popen[bytes], what: str) -> None:
+def kill(process: subprocess.Popen[bytes], what: str) -> bool:
+    """Send SIGKILL; True if there was somebody to kill."""
     if what == "worker":
-        for pid in workers_of(process)[:1]:
+        found = workers_of(process)[:1]
+        for pid in found:
             os.kill(pid, signal.SIGKILL)
-        return
+        return bool(found)
     if what == "group":
         os.killpg(process.pid, signal.SIGKILL)
     else:
         process.kill()
     process.wait()
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +108,7 @@ def disturb(root: Path, overrides: tuple[str, ...], kinds: list[str], seed: int)
             process = start(root, *overrides)
         if wait_for(root, process, entries(root) + draw.randrange(1, 18)):
             time.sleep(draw.random() * 0.05)
-            struck += process.poll() is None
-            kill(process, kind)
+            struck += process.poll() is None and kill(process, kind)
     process.wait(timeout=240)
     finish(root, *overrides)
     return struck

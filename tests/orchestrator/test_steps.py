@@ -53,6 +53,20 @@ def test_the_deadline_seals_without_the_slow(world: federation.Federation) -> No
     assert steps.step(current, steps.Ticked(), 160.0)[1] == (steps.Seal(),)
 
 
+def test_a_round_is_sealed_once(world: federation.Federation) -> None:
+    """The last answer and the deadline in one breath: whatever comes after the first seal, there is no second."""
+    current, _ = recorded(world, state(world))
+    for name in world.names[:-1]:
+        current, _ = steps.step(current, steps.Answered(member=name, offer=None), 1.0)
+    current, effects = steps.step(current, steps.Answered(member=world.names[-1], offer=b"offer"), 1.0)
+    assert steps.Seal() in effects
+    assert steps.step(current, steps.Ticked(), 1e9)[1] == ()
+    world.contribute(world.names[-1])
+    current, effects = recorded(world, current)
+    assert effects == ()
+    assert steps.step(current, steps.Ticked(), 1e9)[1] == ()
+
+
 def test_a_complete_round_found_open_is_sealed(world: federation.Federation) -> None:
     """A coordinator that died between the last offer and the seal goes on with the seal."""
     for name in world.names:
