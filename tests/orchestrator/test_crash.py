@@ -20,6 +20,7 @@ from orchestrator import folder, journal, replay
 ROOT = Path(__file__).parents[2]
 RAY = ("rounds=6", "task.epochs=20")
 INPROCESS = (*RAY, "pool=inprocess")
+FOUNDED = 22  # genesis, ten enrolments, ten roles, the first opening: until then there is no worker to kill
 
 
 def start(root: Path, *overrides: str) -> subprocess.Popen[bytes]:
@@ -106,7 +107,8 @@ def disturb(root: Path, overrides: tuple[str, ...], kinds: list[str], seed: int)
     for kind in kinds:
         if process.poll() is not None:
             process = start(root, *overrides)
-        if wait_for(root, process, entries(root) + draw.randrange(1, 18)):
+        begun = max(entries(root), FOUNDED if kind == "worker" else 0)
+        if wait_for(root, process, begun + draw.randrange(1, 18)):
             time.sleep(draw.random() * 0.05)
             struck += process.poll() is None and kill(process, kind)
     process.wait(timeout=240)
