@@ -5,12 +5,12 @@ its tail (a damaged write-ahead log is cut silently at the first bad frame) or w
 has that root, and is refused.
 """
 
+import collections
 import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from ledger import checkpoint, database, dsse, errors, keys, leaf, note, rows
@@ -55,9 +55,7 @@ class Log:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -175,8 +173,7 @@ class Log:
         roots = rows.roots(self._connection, {promise.size for promise in promises})
         for promise in promises:
             if roots[promise.size] != promise.root:
-                for _ in self.entries():  # where a row is what differs, this names it
-                    pass
+                collections.deque(self.entries(), maxlen=0)  # where a row is what differs, this names it
                 found, expected = roots[promise.size].hex(), promise.root.hex()
                 raise errors.RollbackError(
                     f"root {found} at size {promise.size}, expected {expected} of the checkpoint"

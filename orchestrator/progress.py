@@ -10,7 +10,7 @@ from rich.status import Status
 from rich.table import Table
 
 from client import worker
-from orchestrator import coordinator, replay, summary
+from orchestrator import coordinator, findings, summary
 
 HEADER = "round   accuracy    loss   accepted   rejected      bytes   seconds: train  seal  store  ledger  aggregate"
 
@@ -100,7 +100,7 @@ class Progress:
             self._status.update(f"{self._round}: {what}")
 
 
-def audited(console: Console, report: replay.Report) -> None:
+def audited(console: Console, report: findings.Report) -> None:
     """Print what an audit checked."""
     for what, count in report.checked.items():
         console.print(f"{what:<14}{count:>8,}", highlight=False)

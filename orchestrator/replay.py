@@ -8,7 +8,7 @@ it lists as claims: they depend on a machine's floating point, or on what only a
 import collections
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from aggregation import errors as aggregation_errors
 from client import agreement, checkpoint, training
@@ -18,7 +18,7 @@ from exchange import errors as exchange_errors
 from ledger import checkpoint as log_checkpoint
 from ledger import errors as ledger_errors
 from ledger import history, log, merkle, statements
-from orchestrator import errors, folder, journal, opening, settlement
+from orchestrator import errors, findings, folder, journal, opening, settlement
 
 OURS = (
     aggregation_errors.AggregationError,
@@ -26,39 +26,6 @@ OURS = (
     exchange_errors.ExchangeError,
     ledger_errors.LedgerError,
 )
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """An audit that found no difference.
-
-    Attributes:
-        checked: how many of each kind were checked or recomputed.
-        run: hex eid of the genesis.
-        coordinator: fingerprint of the key that signed it; whose key that is, the reader must know.
-        planned: rounds of the plan.
-        rounds: committed.
-        left_out: offers that were on the log in time and that the coordinator did not seal.
-        unsigned: entries after the last signed checkpoint of the log, which nobody vouches for yet.
-        on_word: updates that were rejected because their bytes could not be had, which nobody can recompute.
-        recomputed: rounds worked out again from their ciphertext; fewer than `rounds` where identities were not disclosed.
-        checkpoint: CID of the last model.
-        head: hash of the last entry.
-        seconds: wall time.
-    """
-
-    checked: Mapping[str, int]
-    run: str
-    coordinator: str
-    planned: int
-    rounds: int
-    left_out: int
-    recomputed: int
-    on_word: int
-    unsigned: int
-    checkpoint: str
-    head: str
-    seconds: float
 
 
 class Replay:
@@ -82,7 +49,7 @@ class Replay:
         self._signed = 0
         self._recipients: set[str] = set()
 
-    def audit(self) -> Report:
+    def audit(self) -> findings.Report:
         """The report, if everything is as the protocol says.
 
         Raises:
@@ -107,10 +74,12 @@ class Replay:
                 self._undisclosed(self._known)
         except OURS as error:
             raise errors.AuditError(str(error)) from error
+        if self._known.run is None:
+            raise errors.AuditError("the log is empty: it begins no run")
         if notes:
             message = f"the log ends after {self._frontier.size} entries, but a signed checkpoint promises {min(notes)}"
             raise errors.AuditError(message)
-        return Report(
+        return findings.Report(
             run=self._agreed.run,
             coordinator=self._agreed.coordinator.fingerprint,
             planned=self._agreed.plan.rounds,
@@ -162,7 +131,7 @@ class Replay:
         prescribed = opening.prescribe(self._agreed, before, statement.recipients, self._get)
         # The task's code digest is the holders' business: an auditor may have another version of the code.
         prescribed = dataclasses.replace(prescribed, task=statement.task)
-        _compare(statement.round, "opening", statement, prescribed)
+        findings.same(statement.round, "opening", statement, prescribed)
         if len(statement.recipients) != 1 or not self._recipients.isdisjoint(statement.recipients):
             message = f"{len(statement.recipients)} recipients, some of earlier rounds perhaps; expected one, and fresh"
             raise errors.AuditError(f"round {statement.round}: opening names {message}")
@@ -187,12 +156,12 @@ class Replay:
         outcome = settlement.settle(
             self._agreed, opened, offers, statement.identity, parent, self._store.get, unavailable
         )
-        _compare_verdicts(commit, outcome)
+        findings.verdicts(commit, outcome)
         unjudged = training.Judged(correct=0, total=1, loss=0.0)
         again = settlement.closing(outcome, self._agreed, opened, statement.identity, unjudged)
         claims = {name: getattr(commit, name) for name in ("correct", "total", "loss_micro")}
-        _compare(opened.round, "commit", commit, dataclasses.replace(again.commit, **claims))
-        _compare(opened.round, "credit", record.credit, again.credit)
+        findings.same(opened.round, "commit", commit, dataclasses.replace(again.commit, **claims))
+        findings.same(opened.round, "credit", record.credit, again.credit)
         if self._get(commit.aggregate) != outcome.aggregate_file:
             raise errors.AuditError(f"round {opened.round}: the stored aggregate is not the recomputed one")
         self._read_checkpoint(commit.checkpoint)
@@ -238,21 +207,3 @@ class Replay:
 
     def _get(self, cid: str) -> bytes:
         return self._store.get(cid, limit=settlement.file_limit(self._agreed))
-
-
-def _compare_verdicts(commit: statements.RoundCommit, outcome: settlement.Settlement) -> None:
-    recorded = dict.fromkeys(commit.accepted, "accepted") | dict(commit.rejected)
-    again = dict.fromkeys(outcome.accepted, "accepted") | dict(outcome.rejected)
-    for member, verdict in recorded.items():
-        if again.get(member) != verdict:
-            why = f" ({outcome.details[member]})" if member in outcome.details else ""
-            message = f"round {commit.round}: {member} is on record as {verdict}, recomputed as {again.get(member)}"
-            raise errors.AuditError(message + why)
-
-
-def _compare(number: int, what: str, recorded: statements.Predicate, again: statements.Predicate) -> None:
-    for field in dataclasses.fields(recorded):
-        said, is_so = getattr(recorded, field.name), getattr(again, field.name)
-        if said != is_so:
-            message = f"round {number}: {what} says {field.name} {said!r}, recomputed {is_so!r}"
-            raise errors.AuditError(message)

@@ -10,11 +10,11 @@ import pytest
 from client import worker
 from ledger import dsse, keys, statements
 from ledger import errors as ledger_errors
-from orchestrator import errors, folder, inprocess, journal, replay, summary
+from orchestrator import errors, findings, folder, inprocess, journal, replay, summary
 from tests import federation
 
 
-def audit(root: Path) -> replay.Report:
+def audit(root: Path) -> findings.Report:
     return replay.Replay(folder.RunFolder(root=root), lambda _number, _total: None).audit()
 
 

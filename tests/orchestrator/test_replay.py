@@ -10,11 +10,11 @@ import pytest
 
 from client import checkpoint
 from ledger import dsse, history, keys, log, statements
-from orchestrator import errors, folder, founding, journal, replay
+from orchestrator import errors, findings, folder, founding, journal, replay
 from tests import federation
 
 
-def audit(root: Path) -> replay.Report:
+def audit(root: Path) -> findings.Report:
     return replay.Replay(folder.RunFolder(root=root), lambda _number, _total: None).audit()
 
 
@@ -248,6 +248,15 @@ def test_a_round_opened_other_than_prescribed_is_named(finished: Path, field: st
     rewrite(finished, change)
     with pytest.raises(errors.AuditError, match=f"round 1: opening says {field}|entry"):
         audit(finished)
+
+
+def test_a_log_that_begins_no_run_is_refused(tmp_path: Path) -> None:
+    """An empty log, properly signed, is not a run without faults."""
+    key = folder.RunFolder(root=tmp_path).coordinator_key()
+    with log.Log.open(tmp_path / "ledger.sqlite", origin=journal.origin(key.public.fingerprint)) as record:
+        record.publish(key)
+    with pytest.raises(errors.AuditError, match="begins no run"):
+        audit(tmp_path)
 
 
 def test_recipients_are_fresh_and_alone(finished: Path) -> None:

@@ -1,0 +1,68 @@
+"""What an audit finds: a report, or the first difference between what is on record and what it comes to."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from ledger import statements
+from orchestrator import errors, settlement
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """An audit that found no difference.
+
+    Attributes:
+        checked: how many of each kind were checked or recomputed.
+        run: hex eid of the genesis.
+        coordinator: fingerprint of the key that signed it; whose key that is, the reader must know.
+        planned: rounds of the plan.
+        rounds: committed.
+        left_out: offers that were on the log in time and that the coordinator did not seal.
+        unsigned: entries after the last signed checkpoint of the log, which nobody vouches for yet.
+        on_word: updates that were rejected because their bytes could not be had, which nobody can recompute.
+        recomputed: rounds worked out again from their ciphertext; fewer than `rounds` where identities were not disclosed.
+        checkpoint: CID of the last model.
+        head: hash of the last entry.
+        seconds: wall time.
+    """
+
+    checked: Mapping[str, int]
+    run: str
+    coordinator: str
+    planned: int
+    rounds: int
+    left_out: int
+    recomputed: int
+    on_word: int
+    unsigned: int
+    checkpoint: str
+    head: str
+    seconds: float
+
+
+def verdicts(commit: statements.RoundCommit, outcome: settlement.Settlement) -> None:
+    """Nothing, if every member's verdict is the recomputed one.
+
+    Raises:
+        AuditError: one is not; the message names the member, both verdicts and why.
+    """
+    recorded = dict.fromkeys(commit.accepted, "accepted") | dict(commit.rejected)
+    again = dict.fromkeys(outcome.accepted, "accepted") | dict(outcome.rejected)
+    for member, verdict in recorded.items():
+        if again.get(member) != verdict:
+            why = f" ({outcome.details[member]})" if member in outcome.details else ""
+            message = f"round {commit.round}: {member} is on record as {verdict}, recomputed as {again.get(member)}"
+            raise errors.AuditError(message + why)
+
+
+def same(number: int, what: str, recorded: statements.Predicate, again: statements.Predicate) -> None:
+    """Nothing, if a statement on record is the recomputed one.
+
+    Raises:
+        AuditError: it is not; the message names the first field that differs.
+    """
+    for field in dataclasses.fields(recorded):
+        said, is_so = getattr(recorded, field.name), getattr(again, field.name)
+        if said != is_so:
+            message = f"round {number}: {what} says {field.name} {said!r}, recomputed {is_so!r}"
+            raise errors.AuditError(message)
