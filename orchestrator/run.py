@@ -30,7 +30,8 @@ def execute(
             with _read(where) as record:
                 lines.rebuild(record)
                 before = summary.read(record)
-            show.resumed(before.rounds, before.planned)
+            if before.entries:
+                show.resumed(before.rounds, before.planned)
         _run(config, where, [lines, show, *listeners])
         with _read(where) as record:
             lines.rebuild(record)
@@ -38,8 +39,8 @@ def execute(
 
 
 def _read(where: folder.RunFolder) -> log.Log:
-    origin = journal.origin(where.coordinator_key().public.fingerprint)
-    return log.Log.open(where.ledger, origin=origin, read_only=True)
+    # Not read-only: a process killed while it made the database left one without tables, which this completes.
+    return log.Log.open(where.ledger, origin=journal.origin(where.coordinator_key().public.fingerprint))
 
 
 def _run(config: settings.RunConfig, where: folder.RunFolder, listeners: Sequence[coordinator.Listener]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +63,24 @@ def test_an_interrupted_run_ends_at_the_same_checkpoint(pristine: Path, tmp_path
     expected = audit(pristine)
     assert report.checkpoint == expected.checkpoint
     assert report.checked == {**expected.checked, "roots": report.checked["roots"]}
+
+
+@pytest.mark.parametrize("header", [False, True])
+def test_a_kill_while_the_database_is_made_can_be_resumed(
+    pristine: Path, tmp_path: Path, execute: Callable, *, header: bool
+) -> None:
+    """A database without tables, or without a byte, is a run that has not begun: it begins (attack 38)."""
+    root = tmp_path / "run"
+    where = folder.RunFolder(root=root)
+    where.coordinator_key()
+    where.config.write_text(federation.settings_for(root).resolved)
+    where.ledger.touch()
+    if header:
+        with sqlite3.connect(where.ledger) as database:
+            database.execute("PRAGMA journal_mode=WAL")
+        database.close()
+    execute(root)
+    assert audit(root).checkpoint == audit(pristine).checkpoint
 
 
 class Forging(inprocess.InProcessPool):
