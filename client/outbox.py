@@ -4,10 +4,9 @@ Sealing is randomised: a holder that crashed after its offer went out and sealed
 and look like an equivocator. So the signed offer is on disk, synced, before anybody sees it, and is announced again as it is.
 """
 
-import os
 from pathlib import Path
 
-from client import errors
+from client import durable, errors
 from ledger import dsse, statements
 
 
@@ -39,14 +38,4 @@ class Outbox:
     def keep(self, offer: dsse.Envelope) -> None:
         """Write `offer` down, durably, in place of the one before."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        new = self._path.with_suffix(".new")
-        with new.open("wb") as file:
-            file.write(offer.to_bytes())
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        durable.write(self._path, offer.to_bytes())

@@ -11,11 +11,11 @@ metrics.jsonl        one line a round, for plots and people; plots/
 
 import dataclasses
 import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from client import durable
 from exchange import blocks, recipients
 from ledger import keys
 from orchestrator import errors
@@ -112,7 +112,7 @@ class RunFolder:
         path = self._identity_path(number)
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            write(path, str(recipients.X25519Identity.generate()).encode() + b"\n", mode=0o600)
+            durable.write(path, str(recipients.X25519Identity.generate()).encode() + b"\n", mode=0o600)
         return path.read_text().strip()
 
     def forget_identities(self, committed: int) -> None:
@@ -139,22 +139,6 @@ def newest(runs: Path, *, checkpoint: str | None = None) -> RunFolder:
     if not ledgers:
         raise errors.FolderError(f"there is no run in {runs}/: `folkmoot run` makes one, or name a run folder")
     raise errors.FolderError(f"none of the {len(ledgers)} runs in {runs}/ stores {checkpoint}: name the run folder")
-
-
-def write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Put `data` at `path`, durably and all at once; a crash leaves the old file or the new one."""
-    new = path.with_name(path.name + ".new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _key(path: Path) -> keys.SigningKey:

@@ -9,9 +9,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from client import worker
+from client import durable, worker
 from ledger import log, statements
-from orchestrator import coordinator, folder
+from orchestrator import coordinator
 
 
 class MetricsFile:
@@ -30,7 +30,7 @@ class MetricsFile:
                 before = measured.get(statement.checkpoint, {})
                 lines.append(_line(statement) | {key: before[key] for key in ("bytes", "seconds") if key in before})
         text = "".join(json.dumps(line) + "\n" for line in lines)
-        folder.write(self._path, text.encode())
+        durable.write(self._path, text.encode())
 
     def opened(self, number: int, total: int) -> None:
         """Nothing to write."""

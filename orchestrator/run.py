@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from client import durable
 from ledger import log
 from orchestrator import config as config_door
 from orchestrator import coordinator, errors, folder, inprocess, journal, metrics, pool, progress, settings, summary
@@ -67,7 +68,7 @@ def _pool(config: settings.RunConfig) -> pool.Pool:
 def _require_same_simulation(config: settings.RunConfig, where: folder.RunFolder) -> None:
     """The plan is on the ledger; who is hostile, and on how many threads, only the folder's own configuration tells."""
     if not where.ledger.exists():
-        folder.write(where.config, config.resolved.encode())
+        durable.write(where.config, config.resolved.encode())
         return
     hostile, threads = config_door.simulated_in(where.config)
     if hostile != dict(config.hostile):
