@@ -1,63 +1,54 @@
-"""Nearest-neighbour mixing: every update is replaced by the mean of the n - f updates nearest to it, itself included.
+"""Pre-aggregations that average: every row, or bucket of rows, becomes a mean of some.
 
-A pre-aggregation: it draws the honest updates together, whatever rule follows. The means are kept as integer sums and
-divided by their count once, after the rule, so nothing is rounded in between.
-
-Reference:
-    Allouah, Farhadkhani, Guerraoui, Gupta, Pinot, Stephan 2023, "Fixing by mixing: a recipe for optimal Byzantine ML
-    under heterogeneity", algorithm 2 (NNM).
+The means stay sums over a common denominator, so nothing is rounded before the rule.
 """
 
-from dataclasses import dataclass
+import hashlib
+import math
 
-import torch
-from jaxtyping import Int, Int16
-from torch import Tensor
+import numpy as np
 
-from aggregation import gram
-
-# Columns mixed at once: the float64 working copy stays in the cache.
-_BLOCK_COLUMNS = 1 << 14
+from aggregation import geometry, mixture
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mixture:
-    """Mixed updates: row i stands for `sums[i] / count`.
+def nearest_neighbours(rows: geometry.Geometry, f: int) -> mixture.Mixture:
+    """Returns, for every row, the mean of the `rows - f` rows nearest to it, itself among the candidates.
 
-    Attributes:
-        sums: int32 sums of `count` updates each, or the int16 updates themselves where `count` is 1.
-        count: How many updates each row is the sum of.
-    """
-
-    sums: Int[Tensor, "clients dim"]
-    count: int
-
-
-def unmixed(matrix: Int16[Tensor, "clients dim"]) -> Mixture:
-    """Returns the updates as they are."""
-    return Mixture(sums=matrix, count=1)
-
-
-def nearest_neighbours(matrix: Int16[Tensor, "clients dim"], f: int) -> Mixture:
-    """Returns, for every update, the sum of the `clients - f` updates nearest to it, itself included.
-
-    Equal distances go to the lower row. The sums fit int32 up to 65,537 clients.
+    Equal distances go to the lower row. It draws the honest rows together, whatever rule follows.
 
     Args:
-        matrix: One update a row.
-        f: Byzantine clients to withstand, `0 <= 2 f < clients`.
+        rows: Their geometry.
+        f: Byzantine clients to withstand, `0 <= 2 f < rows`.
 
     Reference:
-        Allouah et al. 2023, algorithm 2.
+        Allouah, Farhadkhani, Guerraoui, Gupta, Pinot, Stephan 2023, "Fixing by mixing: a recipe for optimal Byzantine ML
+        under heterogeneity", algorithm 2 (NNM).
     """
-    clients = len(matrix)
-    weights = torch.zeros(clients, clients, dtype=torch.float64, device=matrix.device)
-    for i, row in enumerate(gram.squared_distances(matrix)):
-        nearest = sorted(range(clients), key=row.__getitem__)[: clients - f]
-        weights[i, nearest] = 1.0
-    sums = torch.empty(matrix.shape, dtype=torch.int32, device=matrix.device)
-    for start in range(0, matrix.shape[1], _BLOCK_COLUMNS):
-        columns = slice(start, start + _BLOCK_COLUMNS)
-        # Exact in float64 in any order: integers below 2**53. In float32 a global switch to TF32 would break it.
-        sums[:, columns] = weights @ matrix[:, columns].to(torch.float64)
-    return Mixture(sums=sums, count=clients - f)
+    count = len(rows.squared)
+    nearest = np.argsort(rows.squared, axis=1, kind="stable")[:, : count - f]
+    coefficients = np.zeros((count, count), dtype=np.int64)
+    np.put_along_axis(coefficients, nearest, 1, axis=1)
+    return mixture.Mixture(coefficients=coefficients, denominator=count - f)
+
+
+def bucketing(clients: int, size: int, *, draw: bytes) -> mixture.Mixture:
+    """Returns the means of buckets of `size` rows each, in a drawn order; the last bucket may hold fewer.
+
+    The order is that of SHA-256 over `draw`, a line feed and the row's index in decimal: nobody who does not know `draw`
+    can choose a neighbour.
+
+    Args:
+        clients: Rows to put into buckets, >= 1.
+        size: Rows a bucket, >= 1.
+        draw: Public bytes that nobody could know before the updates were fixed.
+
+    Reference:
+        Karimireddy, He, Jaggi 2022, "Byzantine-robust learning on heterogeneous datasets via bucketing", algorithm 1.
+    """
+    order = sorted(range(clients), key=lambda row: hashlib.sha256(draw + b"\n" + str(row).encode()).digest())
+    buckets = [order[start : start + size] for start in range(0, clients, size)]
+    denominator = math.lcm(len(buckets[0]), len(buckets[-1]))
+    coefficients = np.zeros((len(buckets), clients), dtype=np.int64)
+    for row, bucket in enumerate(buckets):
+        coefficients[row, bucket] = denominator // len(bucket)
+    return mixture.Mixture(coefficients=coefficients, denominator=denominator)
