@@ -2,9 +2,10 @@
 
     tensors    float32, by name, in the model's own order
     metadata   {"format":"folkmoot-checkpoint/v1","parent":"bafk...","round":"3"}      parent is empty for round 0
+               and "outer":"bafk..." where the outer optimizer remembers something: the CID of that file
 
 It names its parent and carries nothing of the run's keys, so the same plan and data give the same bytes, hence the same CID,
-and the CID alone fixes the whole lineage (docs/protocol.md P13).
+and the CID alone fixes the whole lineage, with all that was ever remembered (docs/protocol.md P13).
 """
 
 import dataclasses
@@ -30,18 +31,27 @@ class Checkpoint:
         cid: of its file.
         round: 0 for the initial weights.
         parent: CID of the checkpoint before, empty for the initial one.
+        outer: CID of what the outer optimizer remembers after this round, empty for nothing.
         weights: float32 `(dim,)`, in the order of the run's tensor specs.
     """
 
     cid: str
     round: int
     parent: str
+    outer: str
     weights: torch.Tensor = dataclasses.field(compare=False)  # the CID says it all
 
 
-def encode(weights: torch.Tensor, specs: Sequence[tensors.TensorSpec], *, round_number: int, parent: str) -> bytes:
-    """The file of a checkpoint: float32 `(dim,)` weights, the round they end, and the CID of the one before."""
-    metadata = {"format": FORMAT, "parent": parent, "round": str(round_number)}
+def encode(
+    weights: torch.Tensor,
+    specs: Sequence[tensors.TensorSpec],
+    *,
+    round_number: int,
+    parent: str,
+    outer: str = "",
+) -> bytes:
+    """The file of a checkpoint: float32 `(dim,)` weights, the round they end, CIDs of the one before and of the state."""
+    metadata = {"format": FORMAT, "parent": parent, "round": str(round_number)} | _named(outer)
     data = weights.numpy().astype("<f4", copy=False).data.cast("B")
     return bytes(tensors.encode(specs, dtype="F32", data=data, metadata=metadata))
 
@@ -64,10 +74,17 @@ def decode(file: bytes | memoryview, announced: str, specs: Sequence[tensors.Ten
         parsed = tensors.decode(file, specs, dtype="F32", metadata=None)
     except exchange_errors.TensorsError as error:
         raise errors.CheckpointError(f"checkpoint {announced}: {error}") from error
-    parent, number = parsed.metadata.get("parent", ""), parsed.metadata.get("round", "")
-    if parsed.metadata != {"format": FORMAT, "parent": parent, "round": number} or not ROUND.fullmatch(number):
+    parent, number, outer = (parsed.metadata.get(name, "") for name in ("parent", "round", "outer"))
+    expected = {"format": FORMAT, "parent": parent, "round": number} | _named(outer)
+    if parsed.metadata != expected or not ROUND.fullmatch(number):
         raise errors.CheckpointError(f"checkpoint {announced}: unexpected metadata {parsed.metadata!r}")
-    if parent:
-        cid.Cid.parse(parent)
+    for link in (parent, outer):
+        if link:
+            cid.Cid.parse(link)
     weights = torch.from_numpy(np.frombuffer(parsed.data, dtype="<f4").copy())
-    return Checkpoint(cid=announced, round=int(number), parent=parent, weights=weights)
+    return Checkpoint(cid=announced, round=int(number), parent=parent, outer=outer, weights=weights)
+
+
+def _named(outer: str) -> dict[str, str]:
+    """The metadata of a state; none where there is none."""
+    return {"outer": outer} if outer else {}

@@ -4,6 +4,7 @@ ClientError
 +- PlanError        a run's plan that is not one of ours: a missing, unknown or ill-typed field
 +- TaskError        a task, or a holder of it, that does not exist
 +- CheckpointError  model bytes that are not the checkpoint they were announced as
++- MomentumError    the holder's own momentum file is damaged
 +- TrainingError    local training gave a value that is not finite
 +- RefusalError     the holder declines the round: `code` says which rule of its policy, or of the protocol, said no
 """
@@ -23,6 +24,10 @@ class TaskError(ClientError):
 
 class CheckpointError(ClientError):
     """Bytes that are not the checkpoint they were announced as."""
+
+
+class MomentumError(ClientError):
+    """A holder's file of momentum that is not one: a fault of its machine."""
 
 
 class TrainingError(ClientError):

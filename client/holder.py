@@ -1,6 +1,6 @@
 """A data holder's part in a round: consent, training, sealing, and the signed offer.
 
-    round.open -> policy -> train -> clip -> lattice -> file -> seal -> store -> update.offer
+    round.open -> policy -> train -> momentum -> clip -> lattice -> file -> seal -> store -> update.offer
 
 Everything private stays in this object; what leaves it is ciphertext and one signed statement.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from aggregation import lattice
-from client import agreement, checkpoint, errors, outbox, policy, privacy, seeds, task, training, update
+from client import agreement, checkpoint, errors, momentum, outbox, policy, privacy, seeds, task, training, update
 from client.tasks import catalogue
 from exchange import blocks, recipients, sealing
 from ledger import context, dsse, keys, statements
@@ -44,7 +44,8 @@ class Holder:
         number: which shard of the task is its own.
         agreed: the run, from the genesis it verified.
         store: where it puts ciphertext.
-        outbox: where it keeps its last offer.
+        outbox_path: where it keeps its last offer.
+        momentum_path: where it keeps its momentum, if the plan has one.
         model: any model of the task, shared with other holders of the same owner.
     """
 
@@ -58,6 +59,7 @@ class Holder:
         agreed: agreement.Agreement,
         store: blocks.BlockStore,
         outbox_path: Path,
+        momentum_path: Path,
         model: training.FlatModel,
     ) -> None:
         self.name = name
@@ -66,6 +68,7 @@ class Holder:
         self._agreed = agreed
         self._store = store
         self._outbox = outbox.Outbox(outbox_path)
+        self._memory = momentum.Memory(momentum_path, sum(s.size for s in agreed.specs))
         self._model = model
         self._examples = agreed.task.shard(number).to(model.weights.device)
 
@@ -89,7 +92,7 @@ class Holder:
         bound = context.context_digest(opening.run, opening.round, opening.parent, self.name)
         on = lattice.Lattice(sizes=tuple(s.size for s in self._agreed.specs), exponents=opening.exponents)
         with _timed(seconds, "train"):
-            encoded = lattice.encode(on, self._delta(opening, start))
+            encoded = lattice.encode(on, self._released(self._moved(opening, start)))
         with _timed(seconds, "seal"):
             ciphertext = self._sealed(opening, self._file(encoded.integers, bound), bound)
         with _timed(seconds, "store"):
@@ -137,10 +140,35 @@ class Holder:
         return self._examples
 
     def _delta(self, opening: statements.RoundOpen, start: checkpoint.Checkpoint) -> torch.Tensor:
+        """What this round's training changed: float32 `(dim,)`."""
         agreed = self._agreed.plan
         batches = seeds.generator(agreed.seed, round_number=opening.round, member=self.name, purpose="batches")
-        trained = training.train(self._model, start.weights, self._training_examples(), agreed.task, batches)
-        return privacy.clip(trained.delta, agreed.privacy.clip_norm)
+        return training.train(self._model, start.weights, self._training_examples(), agreed.task, batches).delta
+
+    def _moved(self, opening: statements.RoundOpen, start: checkpoint.Checkpoint) -> torch.Tensor:
+        """The holder's momentum after this round, or without momentum what training changed: float32 `(dim,)`, not yet clipped.
+
+        It is on disk before anything of the round is shown.
+        """
+        beta = self._agreed.plan.task.update_momentum
+        if beta == 0:
+            return self._delta(opening, start)
+        known = self._memory.known(opening)
+        if known is not None:
+            return known
+        before = self._memory.before(opening)
+        after = momentum.advance(before, self._delta(opening, start), beta)
+        if not bool(after.isfinite().all()):
+            # Kept, it would spoil every round to come.
+            raise errors.TrainingError(
+                "training moved a weight to a value that is not finite: lower task.learning_rate"
+            )
+        self._memory.keep(opening, before=before, after=after)
+        return after
+
+    def _released(self, moved: torch.Tensor) -> torch.Tensor:
+        """What may leave. Clipping comes last, so that the bound holds for what is sent and not for a part of it."""
+        return privacy.clip(moved, self._agreed.plan.privacy.clip_norm)
 
     def _file(self, integers: torch.Tensor, bound: bytes) -> bytes:
         return update.encode(integers, self._agreed.specs, context=bound)

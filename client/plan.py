@@ -5,8 +5,9 @@ so cannot change the result. The ledger has no floats: real numbers travel as th
 same double (docs/protocol.md P7).
 
     {"cohort":{"deadline":600,"size":0},"credit":{"pool":1000000},"disclosure":"public","lattice":{"headroom_bits":3},
-     "privacy":{"clip_norm":"4.0"},"rounds":30,"rule":{"byzantine":2,"learning_rate":"1.0","name":"trimmed_mean",
-     "pre":"nnm"},"seed":0,"task":{"alpha":"0.5",...,"name":"digits"},"v":1}
+     "outer":{"beta2":"0.0","late_factor":"1.0","late_rounds":0,"learning_rate":"1.0","momentum":"0.0","name":"sgd",
+     "tau":"1.0"},"privacy":{"clip_norm":"4.0"},"rounds":30,"rule":{"byzantine":2,"name":"trimmed_mean","pre":"nnm"},
+     "seed":0,"task":{"alpha":"0.5",...,"name":"digits"},"v":1}
 """
 
 import dataclasses
@@ -21,6 +22,15 @@ from ledger import canonical
 
 VERSION = 1
 DISCLOSURES = ("public", "none")
+OPTIMIZERS: Mapping[str, tuple[str, ...]] = {
+    "sgd": (),
+    "nesterov": ("momentum",),
+    "adam": ("momentum", "beta2", "tau"),
+    "yogi": ("momentum", "beta2", "tau"),
+}
+"""The outer optimizers, each with those of the fields in UNUSED that it reads."""
+UNUSED: Mapping[str, float] = {"momentum": 0.0, "beta2": 0.0, "tau": 1.0}
+"""What a field holds that the optimizer does not read, so that nobody sets one in vain."""
 
 
 def within(low: float, high: float) -> Any:  # noqa: ANN401  as `dataclasses.field`
@@ -81,18 +91,55 @@ class TaskPlan(Section):
     batch: int = within(1, 1_000_000)
     learning_rate: float = within(1e-9, 1e30)
     momentum: float = within(0.0, 0.9999)
+    batches: int = within(0, 1_000_000)
+    update_momentum: float = within(0.0, 0.9999)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RulePlan(Section):
-    """How updates become one: rule, pre-aggregation, how many may lie, and the outer step."""
+    """How updates become one: rule, pre-aggregation, and how many may lie."""
 
     WHERE: ClassVar[str] = "rule."
 
     name: str
     pre: str
     byzantine: int = within(0, 10_000)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OuterPlan(Section):
+    """How the aggregate moves the model: the coordinator's optimizer, called the outer one.
+
+    Attributes:
+        name: one of OPTIMIZERS.
+        learning_rate: what a step is multiplied by; 1.0 with sgd and the mean is FedAvg.
+        momentum: weight of the velocity so far (nesterov), or of the mean step so far (adam and yogi: beta1).
+        beta2: weight of the mean square so far.
+        tau: in the unit of the weights; the larger, the less adaptive.
+        late_rounds: in so many last rounds of the run the learning rate is multiplied by `late_factor`.
+        late_factor: 1.0 has no effect.
+    """
+
+    WHERE: ClassVar[str] = "outer."
+
+    name: str
     learning_rate: float = within(1e-9, 1e6)
+    momentum: float = within(0.0, 0.9999)
+    beta2: float = within(0.0, 0.9999)
+    tau: float = within(1e-12, 1e6)
+    late_rounds: int = within(0, 1_000_000)
+    late_factor: float = within(1e-9, 1.0)
+
+    def __post_init__(self) -> None:
+        Section.__post_init__(self)
+        if self.name not in OPTIMIZERS:
+            raise errors.PlanError(f"outer.name is {self.name!r}, expected one of: {', '.join(OPTIMIZERS)}")
+        for field, expected in UNUSED.items():
+            value = getattr(self, field)
+            if field not in OPTIMIZERS[self.name] and value != expected:
+                raise errors.PlanError(
+                    f"outer.{field} is {value}, which {self.name} does not read: expected {expected}"
+                )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +189,7 @@ class Plan(Section):
     disclosure: str
     task: TaskPlan
     rule: RulePlan
+    outer: OuterPlan
     privacy: PrivacyPlan
     lattice: LatticePlan
     cohort: CohortPlan

@@ -5,7 +5,9 @@ is two lines rather than `torch.optim.SGD` because the latter imports torch's co
 """
 
 import dataclasses
+import itertools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -21,7 +23,7 @@ class Trained:
 
     Attributes:
         delta: float32 `(dim,)` on the CPU, the trained weights less those it started from.
-        loss: mean training loss in nats over the last epoch.
+        loss: mean training loss in nats over the last epoch, as far as it went.
     """
 
     delta: torch.Tensor
@@ -77,13 +79,13 @@ def train(
     settings: plan.TaskPlan,
     batches: np.random.Generator,
 ) -> Trained:
-    """The change that `settings.epochs` of SGD on the holder's examples make.
+    """The change that SGD on the holder's examples makes: `settings.epochs`, or `settings.batches` minibatches if not 0.
 
     Args:
         model: any model of the task; its weights are overwritten.
         start: float32 `(dim,)`, the checkpoint of the round.
         examples: on the model's device.
-        settings: epochs, batch size, learning rate, momentum.
+        settings: epochs or minibatches, batch size, learning rate, momentum.
         batches: draws the order of the examples, anew each epoch.
 
     Raises:
@@ -95,21 +97,31 @@ def train(
     model.load(start)
     velocity = torch.zeros_like(model.weights)
     losses: list[torch.Tensor] = []
-    for _ in range(settings.epochs):
-        order = torch.from_numpy(batches.permutation(len(examples))).to(model.weights.device)
-        losses = []
-        for rows in torch.split(order, settings.batch):
-            model.gradient.zero_()
-            output = model.module(examples.inputs[rows])
-            loss = functional.cross_entropy(output, examples.labels[rows])
-            loss.backward()  # type: ignore[no-untyped-call]
-            velocity.mul_(settings.momentum).add_(model.gradient)
-            model.weights.add_(velocity, alpha=-settings.learning_rate)
-            losses.append(loss.detach() * len(rows))
-    mean = float(torch.stack(losses).sum()) / len(examples) if losses else 0.0
+    seen = 0
+    for rows in _minibatches(len(examples), settings, batches):
+        if seen == len(examples):
+            losses, seen = [], 0
+        model.gradient.zero_()
+        on_device = rows.to(model.weights.device)
+        output = model.module(examples.inputs[on_device])
+        loss = functional.cross_entropy(output, examples.labels[on_device])
+        loss.backward()  # type: ignore[no-untyped-call]
+        velocity.mul_(settings.momentum).add_(model.gradient)
+        model.weights.add_(velocity, alpha=-settings.learning_rate)
+        losses.append(loss.detach() * len(rows))
+        seen += len(rows)
+    mean = float(torch.stack(losses).sum()) / seen if losses else 0.0
     if not math.isfinite(mean):
         raise errors.TrainingError(f"training loss is {mean}; expected a finite value: lower task.learning_rate")
     return Trained(delta=(model.weights.cpu() - start), loss=mean)
+
+
+def _minibatches(examples: int, settings: plan.TaskPlan, draw: np.random.Generator) -> Iterator[torch.Tensor]:
+    """Row numbers of one minibatch after another; every epoch is a fresh shuffle, its last minibatch what is left of it."""
+    epochs = itertools.count() if settings.batches else range(settings.epochs)
+    shuffles = (torch.from_numpy(draw.permutation(examples)) for _ in epochs)
+    rows = itertools.chain.from_iterable(torch.split(order, settings.batch) for order in shuffles)
+    return itertools.islice(rows, settings.batches or None)
 
 
 def evaluate(model: FlatModel, weights: torch.Tensor, examples: task.Examples) -> Judged:

@@ -24,7 +24,7 @@ class Settings:
 
     Attributes:
         genesis: the signed genesis, as bytes.
-        holders: folder with one folder a member: `key`, `offer.json`.
+        holders: folder with one folder a member: `key`, `offer.json`, `momentum.safetensors`.
         store: folder of the block store.
         members: number of the shard by member name.
         hostile: behaviour by member name, for those that are not honest.
@@ -78,8 +78,8 @@ class Worker:
             file: uint8, the parent checkpoint's file; hashed here before use.
 
         Raises:
-            StoreError, OSError, LedgerError, CheckpointError: a fault of this machine (a full disk, a damaged outbox), which
-                is no answer of the holder's: the run must stop, not go on without it.
+            StoreError, OSError, LedgerError, CheckpointError, MomentumError: a fault of this machine (a full disk, a damaged
+                outbox), which is no answer of the holder's: the run must stop, not go on without it.
         """
         try:
             envelope = dsse.Envelope.parse(opening)
@@ -109,6 +109,7 @@ class Worker:
                 agreed=self._agreed,
                 store=self._store,
                 outbox_path=folder / "offer.json",
+                momentum_path=folder / "momentum.safetensors",
                 model=self._model,
             )
         return self._holders[member]

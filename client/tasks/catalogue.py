@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable
 from types import ModuleType
 
-from client import errors, plan, privacy, seeds, task, training
+from client import errors, momentum, plan, privacy, seeds, task, training
 from client.tasks import digits
 from ledger import canonical
 
@@ -26,7 +26,7 @@ def digest(settings: plan.TaskPlan) -> str:
 
     A holder's policy admits this digest, not a name: other code, or other settings, is another task.
     """
-    sources = (_find(settings.name)[0], training, privacy, seeds)
+    sources = (_find(settings.name)[0], training, momentum, privacy, seeds)
     code = {m.__name__: hashlib.sha256(inspect.getsource(m).encode()).hexdigest() for m in sources}
     return hashlib.sha256(canonical.encode({"code": code, "settings": settings.to_record()})).hexdigest()
 

@@ -45,7 +45,8 @@ def test_an_update_is_clipped_before_it_leaves(tmp_path: Path) -> None:
     """Whatever training did, the L2 norm of what leaves is at most the plan's bound, plus the lattice's rounding."""
     world = federation.Federation(tmp_path, "privacy.clip_norm=0.01", "lattice.headroom_bits=0")
     opening = world.agreed.opening(world.opening)
-    delta = world.holder("holder-00")._delta(opening, world.start)
+    one = world.holder("holder-00")
+    delta = one._released(one._moved(opening, world.start))
     assert float(delta.norm()) == pytest.approx(0.01, rel=1e-5)
 
 

@@ -19,6 +19,8 @@ def values(kind: type[plan.Section]) -> st.SearchStrategy:
         low, high = field.metadata.get("low"), field.metadata.get("high")
         if field.name == "disclosure":
             fields[field.name] = st.sampled_from(plan.DISCLOSURES)
+        elif kind is plan.OuterPlan and field.name == "name":
+            fields[field.name] = st.sampled_from(["adam", "yogi"])  # the two that read every field
         elif hints[field.name] is str:
             fields[field.name] = st.text("abcxyz_", min_size=1)
         elif hints[field.name] is int:
@@ -53,8 +55,19 @@ def record() -> dict:
             "batch": 32,
             "learning_rate": "0.1",
             "momentum": "0.9",
+            "batches": 0,
+            "update_momentum": "0.0",
         },
-        "rule": {"name": "mean", "pre": "none", "byzantine": 0, "learning_rate": "1.0"},
+        "rule": {"name": "mean", "pre": "none", "byzantine": 0},
+        "outer": {
+            "name": "adam",
+            "learning_rate": "1.0",
+            "momentum": "0.9",
+            "beta2": "0.99",
+            "tau": "0.001",
+            "late_rounds": 0,
+            "late_factor": "1.0",
+        },
         "privacy": {"clip_norm": "inf"},
         "lattice": {"headroom_bits": 3},
         "cohort": {"size": 0, "deadline": 600},
@@ -80,8 +93,19 @@ def test_the_fixture_is_a_plan(record: dict) -> None:
         (("task", "alpha"), "half", "task.alpha: expected a real"),
         (("task", "_target_"), "os.system", "task: expected the fields"),
         (("task", "hidden"), -1, "task.hidden is -1, expected 1 to 65536"),
+        (("task", "batches"), -1, "task.batches is -1, expected 0 to 1000000"),
+        (("task", "update_momentum"), "1.0", "task.update_momentum is 1.0, expected 0.0 to 0.9999"),
         (("task", "holders"), 10**9, "task.holders is 1000000000, expected 1 to 10000"),
-        (("rule", "learning_rate"), "1e+30", "rule.learning_rate is 1e.30"),
+        (("rule", "learning_rate"), "1.0", "rule: expected the fields"),
+        (("outer", "learning_rate"), "1e+30", "outer.learning_rate is 1e.30, expected 1e-09 to 1000000"),
+        (("outer", "momentum"), "1.0", "outer.momentum is 1.0, expected 0.0 to 0.9999"),
+        (("outer", "beta2"), "1.0", "outer.beta2 is 1.0, expected 0.0 to 0.9999"),
+        (("outer", "tau"), "0.0", "outer.tau is 0.0, expected 1e-12 to 1000000"),
+        (("outer", "late_rounds"), -1, "outer.late_rounds is -1, expected 0 to 1000000"),
+        (("outer", "late_factor"), "2.0", "outer.late_factor is 2.0, expected 1e-09 to 1.0"),
+        (("outer", "name"), "adamw", "outer.name is 'adamw', expected one of: sgd, nesterov, adam, yogi$"),
+        (("outer", "name"), "nesterov", "outer.beta2 is 0.99, which nesterov does not read: expected 0.0$"),
+        (("outer", "name"), "sgd", "outer.momentum is 0.9, which sgd does not read: expected 0.0$"),
         (("disclosure",), "auditors", "expected one of: public, none"),
         (("rule",), "mean", "rule: expected the fields"),
     ],

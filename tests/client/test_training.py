@@ -9,7 +9,16 @@ from client import errors, plan, seeds, task, training
 from client.tasks import digits
 
 SETTINGS = plan.TaskPlan(
-    name="digits", holders=4, alpha=0.5, hidden=16, epochs=2, batch=32, learning_rate=0.1, momentum=0.9
+    name="digits",
+    holders=4,
+    alpha=0.5,
+    hidden=16,
+    epochs=2,
+    batch=32,
+    learning_rate=0.1,
+    momentum=0.9,
+    batches=0,
+    update_momentum=0.0,
 )
 
 
@@ -44,6 +53,41 @@ def test_the_same_seed_gives_the_same_bits(made: task.Task) -> None:
     """Nothing but the arguments decides; another member's seed decides otherwise."""
     assert torch.equal(trained(made).delta, trained(made).delta)
     assert not torch.equal(trained(made).delta, trained(made, member="b").delta)
+
+
+def test_a_number_of_minibatches_replaces_the_number_of_epochs(made: task.Task) -> None:
+    """As many as two epochs have give two epochs' bits; they go on through a fresh shuffle, and `epochs` no longer counts."""
+    minibatches = -(-len(made.shard(0)) // SETTINGS.batch)
+    assert minibatches > 1
+    as_many = dataclasses.replace(SETTINGS, epochs=7, batches=2 * minibatches)
+    assert torch.equal(trained(made, as_many).delta, trained(made).delta)
+    assert trained(made, as_many).loss == trained(made).loss
+
+
+@pytest.mark.parametrize("number", [1, 2, 13, 14, 15, 40])
+def test_exactly_so_many_minibatches_are_drawn(made: task.Task, number: int) -> None:
+    """Each epoch visits every example once, its last minibatch is what is left of it, and the next is shuffled anew."""
+    examples = 13 * SETTINGS.batch + 5
+    draw = seeds.generator(0, round_number=1, member="a", purpose="batches")
+    rows = list(training._minibatches(examples, dataclasses.replace(SETTINGS, batches=number), draw))
+    assert [len(r) for r in rows] == [5 if i % 14 == 13 else SETTINGS.batch for i in range(number)]
+    flat = torch.cat(rows)
+    for start in range(0, len(flat), examples):
+        epoch = flat[start : start + examples].tolist()
+        assert len(set(epoch)) == len(epoch)
+    assert not torch.equal(rows[0], rows[-1]) or number == 1
+
+
+def test_the_loss_is_that_of_what_was_seen(made: task.Task) -> None:
+    """One minibatch: its mean cross-entropy under the initial weights, as computed by hand."""
+    model = training.FlatModel(made.model(), torch.device("cpu"))
+    start, examples = training.initial(made, seed=0), made.shard(0)
+    rows = seeds.generator(0, round_number=1, member="a", purpose="batches").permutation(len(examples))[
+        : SETTINGS.batch
+    ]
+    chosen = task.Examples(inputs=examples.inputs[rows], labels=examples.labels[rows])
+    expected = training.evaluate(model, start, chosen).loss
+    assert trained(made, dataclasses.replace(SETTINGS, batches=1)).loss == pytest.approx(expected, rel=1e-6)
 
 
 def test_training_lowers_the_loss(made: task.Task) -> None:
