@@ -19,7 +19,7 @@ from aggregation import errors as aggregation_errors
 from client import errors as client_errors
 from exchange import errors as exchange_errors
 from ledger import errors as ledger_errors
-from orchestrator import errors
+from orchestrator import bench, errors
 
 OURS = (
     aggregation_errors.AggregationError,
@@ -55,7 +55,7 @@ def run(overrides: tuple[str, ...], *, as_json: bool) -> None:
     --config-dir DIR, --cfg job.
 
     \b
-    Groups: task rule attack privacy store ledger cohort pool experiment
+    Groups: task rule outer attack privacy store ledger cohort pool experiment
     \b
     folkmoot run                                  the main job: digits, 10 holders of whom 2 are hostile, 30 rounds
     folkmoot run rule=mean                        what the two do to plain averaging
@@ -166,42 +166,7 @@ def infer(run_folder: Path | None, cid: str | None, inputs: Path | None, *, as_j
         click.echo("\n".join(str(each) for each in predictions))
 
 
-@cli.group()
-def bench() -> None:
-    """Measure, beside floors and peers in the same run; results are JSON.
-
-    \b
-    folkmoot bench rounds --quick
-    """  # noqa: D301  click reads the escape
-
-
-@bench.command()
-@click.option("--quick", is_flag=True, help="Two repetitions of five rounds instead of five of ten.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("benchmarks/results"), show_default=True, help="Folder."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def rounds(out: Path, *, quick: bool, as_json: bool) -> None:
-    """What a round of the main job costs, everything on, beside a plain FedAvg loop on the same data.
-
-    \b
-    folkmoot bench rounds
-    folkmoot bench rounds --quick --out /tmp/results
-    """  # noqa: D301  click reads the escape
-    from benchmarks import report  # noqa: PLC0415  no other command needs them
-    from benchmarks import rounds as suite  # noqa: PLC0415
-
-    wanted = suite.Config(rounds=5, repeats=2) if quick else suite.Config()
-    console = Console(stderr=True, soft_wrap=True)
-    with console.status("measuring") as status:
-        made = suite.run(wanted, lambda done: status.update(f"repetition {done} of {wanted.repeats} done"))
-    path = report.write(made, out)
-    if as_json:
-        click.echo(made.to_json())
-        return
-    for name, metric in made.metrics.items():
-        click.echo(f"{name:<24}{metric.median:>10.4f}   {metric.low:.4f} to {metric.high:.4f}, n={metric.n}")
-    click.echo(f"load before {made.load:.1f}; written to {path}")
+cli.add_command(bench.bench)
 
 
 def _fail(error: Exception) -> NoReturn:

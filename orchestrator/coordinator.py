@@ -207,8 +207,13 @@ class Coordinator:
             )
         offers = settlement.sealed_offers(self._journal.history)
         parent = checkpoint.decode(self._get(opened.parent), opened.parent, self._agreed.specs)
-        outcome = settlement.settle(self._agreed, opened, offers, identity, parent, self._store.get)
+        outcome = settlement.settle(
+            self._agreed, opened, offers, identity, parent, self._store.get, finished=self._journal.history.finished
+        )
         self._store.put(outcome.aggregate_file)
+        for remembered in (outcome.standing_file, outcome.state_file):
+            if remembered is not None:
+                self._store.put(remembered)
         self._store.put(outcome.checkpoint_file)
         judged = training.evaluate(self._model, outcome.checkpoint.weights, self._agreed.task.test())
         closing = settlement.closing(outcome, self._agreed, opened, identity, judged)

@@ -3,7 +3,7 @@
 runs/digits-3f9c21ab/
 config.yaml          the resolved configuration, as it was first started
 ledger.sqlite        the log; `checkpoint` beside it is its last published signed note
-blocks/              content-addressed: ciphertext, aggregates, checkpoints
+blocks/              content-addressed: ciphertext, aggregates, checkpoints, what the outer optimizer remembers
 keys/coordinator     Ed25519, OpenSSH; keys/rounds/<n>.age the age identity of a round until it is disclosed
 holders/<name>/      of a simulated holder: key, offer.json
 metrics.jsonl        one line a round, for plots and people; plots/

@@ -7,9 +7,9 @@ truth: a reply is a signed offer whose ciphertext is already in the store, and w
 import logging
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self, TypeVar
 
 # Read by Ray when it is imported: no usage statistics, no idle worker ahead of our actors, nobody without the secret.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -27,6 +27,7 @@ from orchestrator import errors
 logger = logging.getLogger(__name__)
 
 REPLACEMENTS = 20
+Result = TypeVar("Result")
 TOKEN = Path.home() / ".ray" / "auth_token"
 
 
@@ -68,18 +69,7 @@ class RayPool:
             PoolError: Ray does not start.
         """
         self._settings = settings
-        _protect_token()
-        try:
-            ray.init(
-                address="local",
-                num_cpus=self._count,
-                include_dashboard=False,
-                logging_level="ERROR",
-                log_to_driver=False,
-                configure_logging=False,
-            )
-        except (RuntimeError, OSError, ValueError) as error:
-            raise errors.PoolError(f"Ray did not start: {error}; pool=inprocess runs without it") from error
+        _start_ray(self._count)
         gpus = float(ray.cluster_resources().get("GPU", 0)) / self._count
         self._actor_class = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(worker.Worker)
         self._actors = [self._actor_class.remote(settings) for _ in range(self._count)]
@@ -138,6 +128,66 @@ class RayPool:
         lost = [future for future, (_, where) in self._asked.items() if where == place]
         for future in lost:
             self._submit(self._asked.pop(future)[0])
+
+
+class Cluster:
+    """A local Ray cluster that applies functions to data: shards of a matrix, trials of a benchmark.
+
+    Args:
+        workers: processes, and the CPUs the cluster is given.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+
+    def __enter__(self) -> Self:
+        """Start it.
+
+        Raises:
+            PoolError: Ray does not start.
+        """
+        _start_ray(self._workers)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop it and all its processes."""
+        ray.shutdown()
+
+    def keep(self, value: object) -> object:
+        """A handle for a value that many calls read; it is moved into shared memory once."""
+        return ray.put(value)
+
+    def map(
+        self, function: Callable[..., Result], arguments: Iterable[tuple[object, ...]]
+    ) -> Iterator[tuple[int, Result]]:
+        """(position, `function(*arguments)`) for each, in the order in which they are done; handles arrive as their values.
+
+        Raises:
+            PoolError: a call failed; the message ends with what it said.
+        """
+        call = ray.remote(num_cpus=1)(function)
+        waiting = {call.remote(*each): position for position, each in enumerate(arguments)}
+        while waiting:
+            (done, *_), _rest = ray.wait(list(waiting), num_returns=1)
+            try:
+                yield waiting.pop(done), ray.get(done)
+            except ray.exceptions.RayError as error:
+                raise errors.PoolError(f"{function.__name__} failed in a worker: {error}") from error
+
+
+def _start_ray(workers: int) -> None:
+    _protect_token()
+    try:
+        ray.init(
+            address="local",
+            num_cpus=workers,
+            include_dashboard=False,
+            logging_level="ERROR",
+            log_to_driver=False,
+            configure_logging=False,
+        )
+    except (RuntimeError, OSError, ValueError) as error:
+        raise errors.PoolError(f"Ray did not start: {error}; pool=inprocess runs without it") from error
 
 
 def _protect_token() -> None:

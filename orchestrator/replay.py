@@ -18,7 +18,7 @@ from exchange import errors as exchange_errors
 from ledger import checkpoint as log_checkpoint
 from ledger import errors as ledger_errors
 from ledger import history, log, merkle, statements
-from orchestrator import errors, findings, folder, journal, opening, settlement
+from orchestrator import aggregate, errors, findings, folder, journal, opening, optimizer, settlement
 
 OURS = (
     aggregation_errors.AggregationError,
@@ -107,8 +107,9 @@ class Replay:
             case statements.Genesis():
                 self._agreed = agreement.Agreement.read(entry.envelope)
                 initial = self._read_checkpoint(statement.checkpoint)
-                if (initial.round, initial.parent) != (0, ""):
-                    raise errors.AuditError(f"the initial checkpoint {initial.cid} says it follows {initial.parent}")
+                if (initial.round, initial.parent, initial.outer) != (0, "", ""):
+                    follows = initial.parent or initial.outer
+                    raise errors.AuditError(f"the initial checkpoint {initial.cid} says it follows {follows}")
             case statements.RoundOpen():
                 self._opening(statement, before)
             case statements.RoundSeal():
@@ -154,7 +155,7 @@ class Replay:
             if reason in settlement.UNAVAILABLE and member in offered
         }
         outcome = settlement.settle(
-            self._agreed, opened, offers, statement.identity, parent, self._store.get, unavailable
+            self._agreed, opened, offers, statement.identity, parent, self._store.get, unavailable, before.finished
         )
         findings.verdicts(commit, outcome)
         unjudged = training.Judged(correct=0, total=1, loss=0.0)
@@ -164,11 +165,12 @@ class Replay:
         findings.same(opened.round, "credit", record.credit, again.credit)
         if self._get(commit.aggregate) != outcome.aggregate_file:
             raise errors.AuditError(f"round {opened.round}: the stored aggregate is not the recomputed one")
-        self._read_checkpoint(commit.checkpoint)
+        self._require_standing(commit.aggregate)
         self._recomputed += 1
         self._on_word += len(unavailable)
         self._checked.update({"ciphertexts": len(offers) - len(unavailable), "aggregates": 1, "checkpoints": 1})
         self._checked["credits"] += len(record.credit.postings)
+        self._require_state(commit.checkpoint)
         self._progress(opened.round, self._agreed.plan.rounds)
 
     def _note(self, signed_note: bytes) -> None:
@@ -194,16 +196,33 @@ class Replay:
                     message = f"{offer.author} offered {offer.size} bytes, the store has another number"
                     raise errors.AuditError(f"round {opened.round}: {message}")
                 self._checked["ciphertexts"] += 1
-        aggregate = settlement.read_aggregate(self._get(commit.aggregate), self._agreed.specs)
+        values = settlement.read_aggregate(self._get(commit.aggregate), self._agreed.specs)
+        self._require_standing(commit.aggregate)
         parent = self._read_checkpoint(opened.parent)
-        file = settlement.step(self._agreed, opened, parent, aggregate)
-        if self._get(commit.checkpoint) != file:
+        moved = optimizer.step(self._agreed, opened, parent, values, self._get_state)
+        if self._get(commit.checkpoint) != moved.checkpoint_file:
             raise errors.AuditError(f"round {opened.round}: the checkpoint is not what its aggregate leads to")
         self._checked.update(["aggregates", "checkpoints"])
+        self._require_state(commit.checkpoint)
         self._progress(opened.round, self._agreed.plan.rounds)
+
+    def _require_standing(self, cid: str) -> None:
+        """The members' standing that an aggregate names, if it names one: the next round starts from it."""
+        named = aggregate.decode(self._get(cid), self._agreed.specs).standing
+        if named:
+            aggregate.decode_standings(self._get(named))
+            self._checked["standings"] += 1
+
+    def _require_state(self, cid: str) -> None:
+        """A checkpoint, once recomputed, with what the outer optimizer remembers: the next round starts from both."""
+        if optimizer.remembered(self._agreed, self._read_checkpoint(cid), self._get_state) is not None:
+            self._checked["states"] += 1
 
     def _read_checkpoint(self, cid: str) -> checkpoint.Checkpoint:
         return checkpoint.decode(self._get(cid), cid, self._agreed.specs)
 
     def _get(self, cid: str) -> bytes:
         return self._store.get(cid, limit=settlement.file_limit(self._agreed))
+
+    def _get_state(self, cid: str) -> bytes:
+        return self._store.get(cid, limit=optimizer.limit(self._agreed))

@@ -17,6 +17,8 @@ class TaskSchema:
     batch: int = MISSING
     learning_rate: float = MISSING
     momentum: float = MISSING
+    batches: int = MISSING
+    update_momentum: float = MISSING
 
 
 @dataclasses.dataclass
@@ -26,7 +28,19 @@ class RuleSchema:
     name: str = MISSING
     pre: str = MISSING
     byzantine: int = MISSING
+
+
+@dataclasses.dataclass
+class OuterSchema:
+    """Keys of `outer`."""
+
+    name: str = MISSING
     learning_rate: float = MISSING
+    momentum: float = MISSING
+    beta2: float = MISSING
+    tau: float = MISSING
+    late_rounds: int = MISSING
+    late_factor: float = MISSING
 
 
 @dataclasses.dataclass
@@ -87,6 +101,7 @@ class Schema:
 
     task: TaskSchema = MISSING
     rule: RuleSchema = MISSING
+    outer: OuterSchema = MISSING
     attack: AttackSchema = MISSING
     privacy: PrivacySchema = MISSING
     store: NamedSchema = MISSING

@@ -95,6 +95,7 @@ def _plan(values: Mapping[str, Any]) -> plan.Plan:
         disclosure=values["disclosure"],
         task=plan.TaskPlan(**values["task"]),
         rule=plan.RulePlan(**values["rule"]),
+        outer=plan.OuterPlan(**values["outer"]),
         privacy=plan.PrivacyPlan(**values["privacy"]),
         lattice=plan.LatticePlan(**values["lattice"]),
         cohort=plan.CohortPlan(**values["cohort"]),

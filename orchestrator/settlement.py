@@ -4,7 +4,7 @@ The coordinator settles a round to commit it; an auditor settles it again and co
 one meaning of a round (docs/protocol.md P12-P14).
 
     offers -> open each -> accepted rows, sorted by member, int16 (clients, dim)
-           -> rule -> refine -> aggregate, int32 (dim)  -> outer step -> checkpoint file -> CID
+           -> rule -> refine -> aggregate, int32 (dim)  -> outer step -> files of state and checkpoint -> CID
            -> Gram scores -> credit by largest remainder
 """
 
@@ -16,14 +16,14 @@ from typing import Any, Protocol
 
 import torch
 
-from aggregation import credit, lattice, outer, rules
+from aggregation import credit, lattice
 from aggregation import errors as aggregation_errors
-from client import agreement, checkpoint, plan, training, update
+from client import agreement, checkpoint, training, update
 from exchange import errors as exchange_errors
 from exchange import recipients, sealing, tensors, unixfs
-from ledger import accounts, context, history, statements
+from ledger import accounts, context, history, rounds, statements
+from orchestrator import aggregate, fold, optimizer
 
-AGGREGATE_FORMAT = "folkmoot-aggregate/v1"
 MOST = 2**53 - 1
 UNAVAILABLE = (exchange_errors.BlockMissingError.code, exchange_errors.BlockCorruptError.code)
 REFUSALS = (
@@ -53,6 +53,8 @@ class Settlement:
         details: for a rejected member, the reason in words; not part of the record.
         aggregate_file: safetensors of the int32 aggregate, in 1/256 of a lattice step.
         aggregate: CID of that file.
+        standing_file: the members' standing after the round; None if the rule keeps none.
+        state_file: what the outer optimizer remembers after the round; None for nothing.
         checkpoint_file: the new model.
         checkpoint: the same, parsed.
         credit: micro-credits by accepted member, summing to the plan's pool, or all zero.
@@ -63,6 +65,8 @@ class Settlement:
     details: Mapping[str, str]
     aggregate_file: bytes
     aggregate: str
+    standing_file: bytes | None
+    state_file: bytes | None
     checkpoint_file: bytes
     checkpoint: checkpoint.Checkpoint
     credit: Mapping[str, int]
@@ -85,6 +89,7 @@ def settle(
     parent: checkpoint.Checkpoint,
     fetch: Fetch,
     unavailable: Mapping[str, str] = MappingProxyType({}),
+    finished: rounds.RoundRecord | None = None,
 ) -> Settlement:
     """The outcome that the plan prescribes for a sealed round.
 
@@ -97,9 +102,11 @@ def settle(
         fetch: where ciphertext is read from.
         unavailable: members whose ciphertext could not be had when the round was committed, with the reason recorded then;
             an auditor takes it as it stands, since whether bytes could be had is nothing that can be recomputed.
+        finished: the round before, None in the first; centered clipping starts from its aggregate.
 
     Raises:
         StoreError: the store itself fails; that is nobody's fault but the machine's, and no verdict.
+        CheckpointError, ExchangeError: what the outer optimizer remembers cannot be had, or is nothing of the kind.
         RuleError: the plan's rule is not one of ours.
     """
     on = lattice.Lattice(sizes=tuple(s.size for s in agreed.specs), exponents=opening.exponents)
@@ -113,17 +120,25 @@ def settle(
         except REFUSALS as error:
             reasons[offer.author], details[offer.author] = error.code, str(error)
     accepted = tuple(sorted(rows))
-    matrix = torch.stack([rows[name] for name in accepted]) if rows else torch.empty((0, on.dim), dtype=torch.int16)
-    aggregate = _aggregate(matrix, agreed.plan.rule)
-    file = _aggregate_file(aggregate, agreed.specs)
-    after = step(agreed, opening, parent, aggregate)
-    scores = credit.gram_scores(matrix, aggregate) if accepted else []
+    updates = torch.stack([rows[name] for name in accepted]) if rows else torch.empty((0, on.dim), dtype=torch.int16)
+
+    def past() -> fold.Past:
+        return fold.past(agreed, on, finished, lambda cid: fetch(cid, limit=file_limit(agreed)))
+
+    folded = fold.fold(agreed, accepted, updates, on, identity, past)
+    moved = optimizer.step(
+        agreed, opening, parent, folded.values, lambda cid: fetch(cid, limit=optimizer.limit(agreed))
+    )
+    after = moved.checkpoint_file
+    scores = credit.gram_scores(updates, folded.values) if accepted else []
     return Settlement(
         accepted=accepted,
         rejected=tuple(sorted(reasons.items())),
         details=details,
-        aggregate_file=file,
-        aggregate=str(unixfs.of(file)),
+        aggregate_file=folded.file,
+        aggregate=str(unixfs.of(folded.file)),
+        standing_file=folded.standing_file,
+        state_file=moved.state_file,
         checkpoint_file=after,
         checkpoint=checkpoint.decode(after, str(unixfs.of(after)), agreed.specs),
         credit=accounts.split(agreed.plan.credit.pool, dict(zip(accepted, scores, strict=True))),
@@ -132,19 +147,7 @@ def settle(
 
 def read_aggregate(file: bytes, specs: Sequence[tensors.TensorSpec]) -> torch.Tensor:
     """The int32 `(dim,)` aggregate in a file that `settle` made."""
-    parsed = tensors.decode(file, specs, dtype="I32", metadata={"format": AGGREGATE_FORMAT})
-    return torch.frombuffer(bytearray(parsed.data), dtype=torch.int32)
-
-
-def step(
-    agreed: agreement.Agreement, opening: statements.RoundOpen, parent: checkpoint.Checkpoint, aggregate: torch.Tensor
-) -> bytes:
-    """The checkpoint file that the outer step makes of `parent` and an int32 `(dim,)` aggregate (docs/protocol.md P13)."""
-    on = lattice.Lattice(sizes=tuple(spec.size for spec in agreed.specs), exponents=opening.exponents)
-    weights = outer.sgd(
-        parent.weights, lattice.decode_refined(on, aggregate), learning_rate=agreed.plan.rule.learning_rate
-    )
-    return checkpoint.encode(weights, agreed.specs, round_number=opening.round, parent=parent.cid)
+    return aggregate.decode(file, specs).values
 
 
 def closing(
@@ -215,20 +218,6 @@ def _open(
     reader = recipients.parse_identity(identity)
     file = sealing.unseal(ciphertext, identities=[reader], context=bound)
     return update.decode(file, agreed.specs, on, context=bound)
-
-
-def _aggregate(matrix: torch.Tensor, rule: plan.RulePlan) -> torch.Tensor:
-    """The rule's int32 aggregate; zero where too few updates are left for it to hold its promise."""
-    try:
-        rules.check(rule.name, rule.pre, len(matrix), rule.byzantine)
-    except aggregation_errors.TooFewError:
-        return torch.zeros(matrix.shape[1], dtype=torch.int32)
-    return lattice.refine(rules.aggregate(matrix, rule=rule.name, pre=rule.pre, byzantine=rule.byzantine))
-
-
-def _aggregate_file(aggregate: torch.Tensor, specs: Sequence[tensors.TensorSpec]) -> bytes:
-    data = aggregate.numpy().astype("<i4", copy=False).data.cast("B")
-    return bytes(tensors.encode(specs, dtype="I32", data=data, metadata={"format": AGGREGATE_FORMAT}))
 
 
 def _micro(value: float) -> int:

@@ -8,8 +8,8 @@ from rich.console import Console
 from client import agreement, checkpoint, holder, hostile, policy, training, worker
 from client.tasks import catalogue
 from exchange import blocks, recipients
-from ledger import dsse, history, keys, statements
-from orchestrator import config, coordinator, folder, founding, inprocess, opening, progress, settings
+from ledger import dsse, history, keys, log, statements
+from orchestrator import config, coordinator, folder, founding, inprocess, journal, opening, progress, settings
 
 TWO_ROUNDS = ("pool=inprocess", "rounds=2", "task.epochs=1")
 
@@ -33,8 +33,8 @@ class Interrupting(inprocess.InProcessPool):
         return super().wait(timeout)
 
 
-def conduct(root: Path, workers: inprocess.InProcessPool) -> None:
-    chosen = settings_for(root)
+def conduct(root: Path, workers: inprocess.InProcessPool, *overrides: str) -> None:
+    chosen = settings_for(root, *overrides)
     where = folder.RunFolder(root=root)
     root.mkdir(parents=True, exist_ok=True)
     where.config.write_text(chosen.resolved)
@@ -108,6 +108,7 @@ class Federation:
             agreed=self.agreed,
             store=self.store,
             outbox_path=self.folder / "holders" / name / "offer.json",
+            momentum_path=self.folder / "holders" / name / "momentum.safetensors",
             model=self.model,
         )
 
@@ -127,6 +128,13 @@ class Federation:
             )
         )
         return [offer for _, offer in self.history.offers.values()]
+
+    def publish(self) -> None:
+        """Put all statements into the run folder's log, under a signed checkpoint."""
+        name = journal.origin(self.coordinator.public.fingerprint)
+        with log.Log.open(self.folder / "ledger.sqlite", origin=name) as record:
+            record.append(self.envelopes, head=record.head)
+            record.publish(self.coordinator)
 
 
 def parsed(envelope: dsse.Envelope) -> statements.Predicate:

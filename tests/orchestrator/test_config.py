@@ -16,6 +16,7 @@ def test_the_defaults_are_the_main_job() -> None:
     assert len(chosen.hostile) == 2 == chosen.plan.rule.byzantine
     assert chosen.plan.rounds == 30
     assert (chosen.plan.rule.pre, chosen.plan.rule.name) == ("nnm", "trimmed_mean")
+    assert (chosen.plan.outer.name, chosen.plan.outer.learning_rate, chosen.plan.outer.late_factor) == ("sgd", 1.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,11 @@ def test_the_defaults_are_the_main_job() -> None:
         ("rule=foo", "rule=foo: there is no such choice; there are: krum, mean"),
         ("rule.name=kurm", "unknown rule 'kurm'"),
         ("rule.byzantine=5", "needs at least 11 holders, got 10"),
+        ("rule.learning_rate=1", r"there is no key 'rule\.learning_rate'"),
+        ("outer=adamw", "outer=adamw: there is no such choice; did you mean 'adam'"),
+        ("outer.name=adamw", "outer.name is 'adamw', expected one of: sgd, nesterov, adam, yogi"),
+        ("outer.momentum=0.9", "outer.momentum is 0.9, which sgd does not read: expected 0.0"),
+        ("outer.late_factor=0", "outer.late_factor is 0.0, expected 1e-09 to 1.0"),
         ("attack.behaviours.holder-01=sign_flip", r"\+attack\.behaviours"),
         ("+attack.behaviours.holder-01=sign_flap", "no hostile behaviour 'sign_flap'"),
         ("+attack.behaviours.holder-99=sign_flip", "holder-00 to holder-09"),
@@ -55,12 +61,12 @@ def test_a_mistake_is_one_clear_sentence(override: str, sentence: str) -> None:
 def test_no_value_stands_in_the_schema() -> None:
     """Defaults live in YAML alone: every field of every schema is missing."""
     sections = [value for value in vars(schema).values() if hasattr(value, "__dataclass_fields__")]
-    assert len(sections) == 10
+    assert len(sections) == 11
     assert {field.default for kind in sections for field in kind.__dataclass_fields__.values()} == {"???"}
 
 
 @pytest.mark.parametrize(
-    "group", ["task", "rule", "attack", "privacy", "store", "ledger", "cohort", "pool", "experiment"]
+    "group", ["task", "rule", "outer", "attack", "privacy", "store", "ledger", "cohort", "pool", "experiment"]
 )
 def test_every_choice_of_every_group_composes(group: str) -> None:
     """No file of the package is broken; what a choice cannot be combined with, it says."""
@@ -83,9 +89,9 @@ def test_the_same_command_means_the_same_folder() -> None:
 def test_a_users_own_folder_of_choices_is_searched(tmp_path: Path) -> None:
     """--config-dir adds groups without touching the package."""
     (tmp_path / "rule").mkdir()
-    (tmp_path / "rule" / "mine.yaml").write_text("name: median\npre: none\nbyzantine: 1\nlearning_rate: 0.5\n")
+    (tmp_path / "rule" / "mine.yaml").write_text("name: median\npre: none\nbyzantine: 1\n")
     chosen = config.compose(["rule=mine"], config_dir=str(tmp_path))
-    assert (chosen.plan.rule.name, chosen.plan.rule.learning_rate) == ("median", 0.5)
+    assert (chosen.plan.rule.name, chosen.plan.rule.byzantine) == ("median", 1)
 
 
 def test_a_resolved_configuration_has_no_interpolation_left() -> None:

@@ -39,14 +39,6 @@ def edit(root: Path, *commands: tuple[str, tuple]) -> None:
     database.close()
 
 
-def publish(world: federation.Federation) -> None:
-    """Put a federation's statements into a run folder's log, under a signed checkpoint."""
-    name = journal.origin(world.coordinator.public.fingerprint)
-    with log.Log.open(world.folder / "ledger.sqlite", origin=name) as record:
-        record.append(world.envelopes, head=record.head)
-        record.publish(world.coordinator)
-
-
 def rewrite(
     root: Path, change: Callable[[statements.Predicate], statements.Predicate], *, entries: int | None = None
 ) -> None:
@@ -344,7 +336,7 @@ def test_offers_left_out_of_the_seal_are_counted(tmp_path: Path) -> None:
         world.contribute(name)
     positions = tuple(sorted(seq for seq, _ in world.history.offers.values()))
     world.say(statements.RoundSeal(author="coordinator", run=world.agreed.run, round=1, offers=positions[1:]))
-    publish(world)
+    world.publish()
     assert audit(tmp_path).left_out == 1
 
 
@@ -360,7 +352,7 @@ def test_members_beyond_the_plan_are_named(tmp_path: Path) -> None:
     world.say(statements.MemberRole(author="coordinator", run=run, member="sybil", role="holder"))
     cohort = (*opened.cohort, "sybil")
     world.say(dataclasses.replace(opened, run=run, cohort=cohort))
-    publish(world)
+    world.publish()
     with pytest.raises(errors.AuditError, match="round 1: the ledger has 11 holders, the plan 10"):
         audit(tmp_path)
 
@@ -380,7 +372,7 @@ def test_the_lineage_begins_at_the_genesis(tmp_path: Path) -> None:
     file = checkpoint.encode(world.start.weights, world.agreed.specs, round_number=1, parent=world.agreed.checkpoint)
     genesis = dataclasses.replace(federation.parsed(world.envelopes[0]), checkpoint=str(world.store.put(file)))
     world.envelopes = [dsse.sign(statements.build(genesis), world.coordinator)]
-    publish(world)
+    world.publish()
     with pytest.raises(errors.AuditError, match="initial checkpoint"):
         audit(tmp_path)
 

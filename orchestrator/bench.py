@@ -1,0 +1,110 @@
+"""The commands `folkmoot bench ...`: each runs one suite, shows what it found and writes it as JSON."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from benchmarks import report
+
+RESULTS = Path("benchmarks/results")
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def _options(quick: str) -> Callable[[Command], Command]:
+    """The options that every suite has; `quick` says what its short form leaves out."""
+
+    def add(command: Command) -> Command:
+        command = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")(command)
+        where = click.Path(path_type=Path)
+        command = click.option("--out", type=where, default=RESULTS, show_default=True, help="Folder.")(command)
+        return click.option("--quick", is_flag=True, help=quick)(command)
+
+    return add
+
+
+@click.group()
+def bench() -> None:
+    """Measure, beside floors and peers in the same run; results are JSON.
+
+    \b
+    folkmoot bench rounds --quick
+    folkmoot bench aggregation
+    folkmoot bench robustness --workers 2
+    """  # noqa: D301  click reads the escape
+
+
+@bench.command()
+@_options("Two repetitions of five rounds instead of five of ten.")
+def rounds(out: Path, *, quick: bool, as_json: bool) -> None:
+    """What a round of the main job costs, everything on, beside a plain FedAvg loop on the same data.
+
+    \b
+    folkmoot bench rounds
+    folkmoot bench rounds --quick --out /tmp/results
+    """  # noqa: D301  click reads the escape
+    from benchmarks import rounds as suite  # noqa: PLC0415  no other command needs it
+
+    wanted = suite.Config(rounds=5, repeats=2) if quick else suite.Config()
+    _measure(
+        lambda say: suite.run(wanted, lambda done: say(f"repetition {done} of {wanted.repeats} done")), out, as_json
+    )
+
+
+@bench.command()
+@_options("One small matrix and no streams, in under a minute.")
+def aggregation(out: Path, *, quick: bool, as_json: bool) -> None:
+    """What each rule costs, beside one read of the matrix, byzfl and Flower (set up under .peers/ when first asked for).
+
+    \b
+    folkmoot bench aggregation
+    folkmoot bench aggregation --quick --out /tmp/results
+    """  # noqa: D301  click reads the escape
+    from benchmarks import aggregation as suite  # noqa: PLC0415
+
+    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
+
+
+@bench.command()
+@_options("A few rules and attacks, few rounds, in under a minute.")
+@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Processes, on Ray.")
+@click.option("--rule", "rules", multiple=True, help="Only this rule, as arc+nnm+trimmed_mean; may be repeated.")
+def robustness(out: Path, *, quick: bool, workers: int, rules: tuple[str, ...], as_json: bool) -> None:
+    """How accurate a model is that attackers worked against, for every rule; interrupted, the same command goes on.
+
+    \b
+    folkmoot bench robustness
+    folkmoot bench robustness --rule trimmed_mean --rule arc+nnm+trimmed_mean --out /tmp/results
+    """  # noqa: D301  click reads the escape
+    from benchmarks import robustness as suite  # noqa: PLC0415
+
+    wanted = suite.QUICK if quick else suite.Config()
+    chosen = suite.only(wanted, rules) if rules else wanted
+    _measure(lambda say: suite.run(chosen, out, workers, say), out, as_json)
+
+
+def _measure(suite: Callable[[Callable[[str], None]], "report.Report"], out: Path, as_json: bool) -> None:
+    """Run a suite with a status line, write its report, show it."""
+    from benchmarks import errors, report  # noqa: PLC0415
+
+    console = Console(stderr=True, soft_wrap=True)
+    try:
+        with console.status("measuring") as status:
+            made = suite(status.update)
+    except errors.BenchmarkError as error:
+        click.echo(f"folkmoot: {error}", err=True)
+        sys.exit(error.exit_code)
+    path = report.write(made, out)
+    if as_json:
+        click.echo(made.to_json())
+        return
+    table = Table("metric", "median", "low", "high", "n", box=None, header_style="dim")
+    for name, metric in made.metrics.items():
+        table.add_row(name, *(f"{value:.4g}" for value in (metric.median, metric.low, metric.high)), str(metric.n))
+    Console(soft_wrap=True).print(table)
+    click.echo(f"load before {made.load:.1f}; written to {path}")
