@@ -1,6 +1,6 @@
 """What a benchmark gives: its configuration, each measurement, and the machine it was taken on.
 
-{"suite":"rounds","config":{...},"metrics":{"floor.cpu_seconds":{"median":0.05,"low":0.05,"high":0.06,"n":5}},
+{"suite":"rounds","config":{...},"metrics":{"floor.cpu_seconds":{"median":0.05,"mean":0.05,...,"n":5}},
  "machine":{...},"versions":{...},"commit":"6cf150d","load":0.4}
 """
 
@@ -24,12 +24,14 @@ class Metric:
 
     Attributes:
         median: of `n` values.
+        mean: likewise.
         low: the least.
         high: the greatest.
         n: how many.
     """
 
     median: float
+    mean: float
     low: float
     high: float
     n: int
@@ -37,7 +39,13 @@ class Metric:
     @classmethod
     def of(cls, values: Sequence[float]) -> Self:
         """The metric of one or more values."""
-        return cls(median=statistics.median(values), low=min(values), high=max(values), n=len(values))
+        return cls(
+            median=statistics.median(values),
+            mean=statistics.fmean(values),
+            low=min(values),
+            high=max(values),
+            n=len(values),
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
