@@ -11,6 +11,7 @@ document are kept as long as they still belong to its run.
 import base64
 import dataclasses
 import functools
+import hashlib
 import importlib.resources
 import json
 import re
@@ -22,14 +23,14 @@ from pathlib import Path
 import torch
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from aggregation import credit, lattice, outer, rules
+from aggregation import carry, credit, divide_and_conquer, lattice, outer, recipe, rules, standing
 from client import agreement, checkpoint, plan, seeds, training, update
 from exchange import cid, recipients, sealing, tensors, unixfs
 from exchange import errors as exchange_errors
 from ledger import accounts, canonical, context, dsse, fields, history, keys, leaf, membership, merkle, note, statements
 from ledger import checkpoint as log_checkpoint
 from ledger import errors as ledger_errors
-from orchestrator import founding, journal, opening, settlement
+from orchestrator import fold, founding, journal, opening, optimizer, settlement
 
 BLOCK = re.compile(r"^```(\w+) example=([\w.-]+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 HOLDERS = ("holder-00", "holder-01", "holder-02")
@@ -39,13 +40,32 @@ PLAN = plan.Plan(
     rounds=1,
     disclosure="public",
     task=plan.TaskPlan(
-        name="digits", holders=3, alpha=0.5, hidden=1, epochs=1, batch=32, learning_rate=0.1, momentum=0.9
+        name="digits",
+        holders=3,
+        alpha=0.5,
+        hidden=1,
+        epochs=1,
+        batch=32,
+        learning_rate=0.1,
+        momentum=0.9,
+        batches=0,
+        update_momentum=0.0,
     ),
-    rule=plan.RulePlan(name="mean", pre="none", byzantine=0, learning_rate=0.75),
+    rule=plan.RulePlan(name="mean", pre="none", byzantine=0),
+    outer=plan.OuterPlan(
+        name="sgd", learning_rate=0.75, momentum=0.0, beta2=0.0, tau=1.0, late_rounds=0, late_factor=1.0
+    ),
     privacy=plan.PrivacyPlan(clip_norm=4.0),
     lattice=plan.LatticePlan(headroom_bits=3),
     cohort=plan.CohortPlan(size=0, deadline=600),
     credit=plan.CreditPlan(pool=1_000_000),
+)
+NONE = dataclasses.replace(PLAN.outer, learning_rate=0.1)
+OUTER = (
+    NONE,
+    dataclasses.replace(NONE, name="nesterov", momentum=0.9),
+    dataclasses.replace(NONE, name="adam", momentum=0.9, beta2=0.99, tau=0.001),
+    dataclasses.replace(NONE, name="yogi", momentum=0.9, beta2=0.99, tau=0.001),
 )
 RUNTIME = {"device": "cpu", "dtype": "float32", "threads": "1", "torch": "2.13.0"}
 CANONICAL: list[canonical.Json] = [
@@ -70,6 +90,19 @@ NOT_CANONICAL = (
     "[" * 34 + "]" * 34,
     "",
 )
+UPDATES = [
+    [12, 205, -7, 100],
+    [-41, 95, -88, 90],
+    [73, -16, 8, -140],
+    [2, 157, 9, 260],
+    [114, 3, -260, 95],
+    [30, 190, -70, -35],
+    [260, -190, 180, -320],
+]
+START = [2, 4, -5, 60]
+PRES = ("none", "nnm", "arc", "clip:200+bucketing:2")
+# Rules that withstand nobody: the mean ever, and those that need more rows than the buckets of seven.
+UNSUITED = {PRES[-1]: ("mean", "krum", "multi_krum", "bulyan")}
 MATRIX = [[0, 5, -7, 100], [1, 5, -8, 90], [3, 6, -8, -100], [2, 7, 9, 110], [900, -900, 1, 32767]]
 
 
@@ -239,8 +272,13 @@ def vectors() -> dict[str, str]:
         "refine": _lines(_refine()),
         "tensors": _lines([_tensors()]),
         "cid": _lines(_cids()),
+        "draw": _lines([_draw()]),
+        "carry": _lines(_carry()),
+        "standing": _lines(_standing()),
+        "drawings": _lines(_drawings()),
         "rules": _lines(_rules()),
         "outer": _lines(_outer()),
+        "outer-state": _lines([_outer_state()]),
         "credit": _lines(_credit()),
         "split": _lines(_split()),
     }
@@ -346,27 +384,84 @@ def _note_node(found: dict[str, bytes], name: cid.Cid, block: bytes | memoryview
 
 
 def _rules() -> Iterable[object]:
-    matrix = torch.tensor(MATRIX, dtype=torch.int16)
-    yield {"matrix": MATRIX}
-    for pre in rules.PRE_AGGREGATIONS:
+    draw = _draw()["draw"]
+    yield {"matrix": UPDATES, "start": START, "draw": draw}
+    for pre in PRES:
         for rule in rules.RULES:
-            f = 0 if rule == "mean" else 1
-            found = lattice.refine(rules.aggregate(matrix, rule=rule, pre=pre, byzantine=f))
+            anchored, f = rule == fold.STARTING, 0 if rule in UNSUITED.get(pre, ("mean",)) else 1
+            method = recipe.Method(rule=rule, pre=pre, byzantine=f, draw=bytes.fromhex(draw), anchored=anchored)
+            matrix = torch.tensor([*UPDATES, START] if anchored else UPDATES, dtype=torch.int16)
+            found = lattice.refine(recipe.aggregate(matrix, method))
             yield {"pre": pre, "rule": rule, "byzantine": f, "refined": found.tolist()}
+
+
+def _draw() -> dict[str, str]:
+    identity = str(recipients.X25519Identity(raw=b"\x09" * 32))
+    return {"identity": identity, "draw": hashlib.sha256(f"{fold.DRAW}\n{identity}".encode()).hexdigest()}
+
+
+def _standing() -> Iterable[object]:
+    yield {"matrix": UPDATES, "last": START, "byzantine": 2}
+    for rounds, sign in ((0, 1), (1, 1), (9, -1)):
+        gains = (5000.0, 150.5, -3000.25, 1e3, 0.1, 5.9e3, -2e3)
+        before = [
+            standing.Standing(gain=sign * gain, length=9e3 + i, reach=4e3, rounds=rounds)
+            for i, gain in enumerate(gains)
+        ]
+        judged = standing.judge(torch.tensor([*UPDATES, START], dtype=torch.int16), before, 2)
+        aside = [row for row in range(len(UPDATES)) if row not in judged.kept]
+        yield {"before": _standings(before), "after": _standings(judged.standings), "aside": aside}
+
+
+def _standings(rows: Iterable[standing.Standing]) -> list[object]:
+    return [[repr(row.gain), repr(row.length), repr(row.reach), row.rounds] for row in rows]
+
+
+def _drawings() -> Iterable[object]:
+    draw = _draw()["draw"]
+    for number in range(divide_and_conquer.ITERATIONS):
+        drawn = divide_and_conquer.subset_of_coordinates(1_000_000, draw=bytes.fromhex(draw), iteration=number)
+        yield {"drawing": number, "dim": 1_000_000, "first": drawn[:6].tolist(), "sum": int(drawn.sum())}
+
+
+def _carry() -> Iterable[object]:
+    refined = [0, 128, 384, -384, 385, 8388352, -8388352]
+    for before, now in ((-16, -16), (-16, -17), (-16, -12)):
+        old, new = (lattice.Lattice(sizes=(len(refined),), exponents=(each,)) for each in (before, now))
+        row = carry.carried(old, torch.tensor(refined, dtype=torch.int32), new)
+        yield {"before": before, "now": now, "aggregate": refined, "row": row.tolist()}
 
 
 def _outer() -> Iterable[object]:
     on = lattice.Lattice(sizes=(4,), exponents=(-16,))
-    before = torch.tensor([0.1, -0.0, 1.0, -0.25], dtype=torch.float32)
-    refined = torch.tensor([1, 0, -256, 16777216 - 256], dtype=torch.int32)
-    after = outer.sgd(before, lattice.decode_refined(on, refined), learning_rate=0.1)
-    bits = [tensor.numpy().astype("<f4").tobytes().hex() for tensor in (before, after)]
-    yield {"exponent": -16, "learning_rate": "0.1", "before": bits[0], "refined": refined.tolist(), "after": bits[1]}
+    for chosen in OUTER:
+        weights, state = torch.tensor([0.1, -0.0, 1.0, -0.25], dtype=torch.float32), optimizer.initial(chosen, 4)
+        for refined in ([1, 0, -256, 16777216 - 256], [-70000, 3, 5, 900000], [0, 0, 0, 0]):
+            row = chosen.to_record() | {"exponent": -16, "refined": refined}
+            row |= {"before": _hex(weights), "state_before": _state(state)}
+            direction = lattice.decode_refined(on, torch.tensor(refined, dtype=torch.int32))
+            weights, state = optimizer.move(chosen, weights, direction, state, chosen.learning_rate)
+            yield row | {"after": _hex(weights), "state_after": _state(state)}
+
+
+def _state(state: optimizer.State) -> dict[str, str]:
+    return {} if state is None else {each.name: _hex(getattr(state, each.name)) for each in dataclasses.fields(state)}
+
+
+def _hex(tensor: torch.Tensor) -> str:
+    return tensor.numpy().tobytes().hex()
+
+
+def _outer_state() -> object:
+    moments = torch.tensor([[0.5, -0.0], [1e-06, 2.0]], dtype=torch.float64)
+    file = optimizer.encode(outer.Moments(first=moments[0], second=moments[1]))
+    size = int.from_bytes(file[:8], "little")
+    return {"length": file[:8].hex(), "header": file[8 : 8 + size].decode(), "data": file[8 + size :].hex()}
 
 
 def _credit() -> Iterable[object]:
     matrix = torch.tensor(MATRIX, dtype=torch.int16)
-    refined = lattice.refine(rules.aggregate(matrix, rule="median", pre="none", byzantine=1))
+    refined = lattice.refine(recipe.aggregate(matrix, recipe.Method(rule="median", pre="none", byzantine=1)))
     yield {"matrix": MATRIX, "refined": refined.tolist(), "scores": credit.gram_scores(matrix, refined)}
 
 

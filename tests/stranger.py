@@ -53,7 +53,8 @@ def audit(leaves: list[bytes], notes: list[str], files: Mapping[str, bytes]) -> 
     matrix = [rows[name] for name in members]
     refined = [round(Fraction(sum(column) / len(matrix)) * 256) for column in zip(*matrix, strict=True)]
     assert files[commit["aggregate"]] == file("I32", "i", refined, {"format": "folkmoot-aggregate/v1"})
-    after = outer(weights, refined, opened["exponents"], float(plan["rule"]["learning_rate"]))
+    assert (plan["outer"]["name"], plan["outer"]["late_rounds"]) == ("sgd", 0)
+    after = outer(weights, refined, opened["exponents"], float(plan["outer"]["learning_rate"]))
     metadata = {"format": "folkmoot-checkpoint/v1", "parent": opened["parent"], "round": "1"}
     assert files[commit["checkpoint"]] == file("F32", "f", after, metadata)
     shares = split(plan["credit"]["pool"], {name: score(rows[name], refined, len(rows)) for name in members})
@@ -242,6 +243,41 @@ def outer(weights: list[float], refined: list[int], exponents: list[int], rate: 
     """P13; the cast to float32 is `struct`'s, which rounds to nearest, ties to even."""
     steps = [2.0 ** (e - 8) for e, size in zip(exponents, SIZES, strict=True) for _ in range(size)]
     return [w + rate * (r * step) for w, r, step in zip(weights, refined, steps, strict=True)]
+
+
+def moved(row: dict) -> tuple[str, dict[str, str]]:
+    """P13: weights and state after a step of any optimizer, each operation a Python float's, in hex."""
+    state = {part: _values("d", text) for part, text in row["state_before"].items()}
+    columns = list(zip(_values("f", row["before"]), row["refined"], strict=True))
+    if not any(row["refined"]):
+        return _hex("f", [w + 0.0 for w, _ in columns]), row["state_before"]
+    rate, m, c, t = (float(row[name]) for name in ("learning_rate", "momentum", "beta2", "tau"))
+    weights: list[float] = []
+    after: dict[str, list[float]] = {part: [] for part in state}
+    for i, (w, r) in enumerate(columns):
+        d = r * 2.0 ** (row["exponent"] - 8)
+        if row["name"] == "sgd":
+            weights.append(w + d * rate)
+        elif row["name"] == "nesterov":
+            b = state["velocity"][i] * m + d
+            weights.append(w + (d + b * m) * rate)
+            after["velocity"].append(b)
+        else:
+            a, v = state["first"][i] * m + d * (1 - m), state["second"][i]
+            adam, sign = row["name"] == "adam", (v > d * d) - (v < d * d)
+            v = v * c + d * d * (1 - c) if adam else v - d * d * (1 - c) * sign
+            weights.append(w + a * rate / (math.sqrt(v) + t))
+            after["first"].append(a)
+            after["second"].append(v)
+    return _hex("f", weights), {part: _hex("d", values) for part, values in after.items()}
+
+
+def _values(code: str, text: str) -> list[float]:
+    return [value for (value,) in struct.iter_unpack(f"<{code}", bytes.fromhex(text))]
+
+
+def _hex(code: str, values: list[float]) -> str:
+    return struct.pack(f"<{len(values)}{code}", *values).hex()
 
 
 def score(row: list[int], refined: list[int], n: int) -> int:

@@ -2,7 +2,10 @@
 
 import ast
 import dataclasses
+import hashlib
 import importlib
+import math
+import random
 import re
 import sqlite3
 import typing
@@ -10,10 +13,26 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+import torch
 
+from aggregation import (
+    clipping,
+    divide_and_conquer,
+    geometric_median,
+    geometry,
+    gram,
+    lattice,
+    preaggregation,
+    recipe,
+    rules,
+    spectral,
+    standing,
+    subsets,
+    weights,
+)
 from aggregation import errors as aggregation_errors
-from aggregation import lattice, rules
 from client import agreement, plan
 from client.tasks import catalogue
 from exchange import age, blocks, header, sealing, tensors, unixfs
@@ -21,8 +40,8 @@ from exchange import errors as exchange_errors
 from exchange import recipients as age_keys
 from ledger import canonical, dsse, fields, history, leaf, merkle, note, statements
 from ledger import errors as ledger_errors
-from orchestrator import errors, folder, replay, settlement
-from tests import protocol, stranger
+from orchestrator import aggregate, errors, fold, folder, optimizer, replay, settlement
+from tests import protocol, stranger, stranger_reals, stranger_rules
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs/protocol.md").read_text()
@@ -107,6 +126,13 @@ def test_a_second_implementation_recomputes_the_run() -> None:
     assert sum(shares.values()) == protocol.PLAN.credit.pool
 
 
+@pytest.mark.parametrize("line", lines("outer"))
+def test_a_second_implementation_takes_each_outer_step(line: str) -> None:
+    """The formulas of P13, in Python's floats, give the weights and the state of the document."""
+    row = protocol.json.loads(line)
+    assert stranger.moved(row) == (row["after"], row["state_after"])
+
+
 @pytest.mark.parametrize("name", BLOCKS)
 def test_the_second_implementation_notices_a_changed_file(name: str) -> None:
     """A stranger's audit is one: no file of the run can have another byte."""
@@ -167,10 +193,25 @@ def test_the_plan_has_its_fields_and_ranges() -> None:
     """The table of the plan is the plan: names, types, ranges."""
     said = {row[0]: (row[1], row[2]) for row in table(sections()[7], "field")}
     texts = {name: row for name, row in said.items() if row[0] == "text"}
-    assert texts.keys() == {"disclosure", "task.name", "rule.name", "rule.pre"}
+    assert texts.keys() == {"disclosure", "task.name", "rule.name", "rule.pre", "outer.name"}
     assert texts["disclosure"][1] == " or ".join(plan.DISCLOSURES)
     assert texts["task.name"][1] == ", ".join(catalogue.TASKS)
+    assert texts["outer.name"][1] == ", ".join(plan.OPTIMIZERS)
     assert said == texts | dict(_ranges(plan.Plan))
+
+
+def test_the_optimizers_and_what_they_read() -> None:
+    """P13 names every outer optimizer, the fields of the plan that it reads, and the tensors of its state."""
+    rows = {row[0]: row[1:] for row in table(sections()[13], "optimizer")}
+    assert {name: tuple(filter(None, row[0].split(", "))) for name, row in rows.items()} == plan.OPTIMIZERS
+    for name, (_, state) in rows.items():
+        remembered = optimizer.initial(dataclasses.replace(protocol.OUTER[-1], **_read_by(name)), 1)
+        parts = [field.name for field in dataclasses.fields(remembered)] if remembered is not None else ["none"]
+        assert [each.split(" ")[0] for each in state.split("; ")] == parts
+
+
+def _read_by(name: str) -> dict[str, typing.Any]:
+    return {"name": name} | {field: plan.UNUSED[field] for field in plan.UNUSED if field not in plan.OPTIMIZERS[name]}
 
 
 def test_every_reason_code_is_explained() -> None:
@@ -199,20 +240,222 @@ def test_every_refusal_of_the_history_is_explained() -> None:
     assert set(column(6, "code")) == codes
 
 
+LEAST = re.compile(r"(?:(\d)f \+ )?(\d)(, and f must be 0)?")
+
+
+def _least(said: str, f: int) -> int | None:
+    """What a cell such as `2f + 3` comes to."""
+    found = LEAST.fullmatch(said)
+    assert found
+    return None if f and found[3] else int(found[1] or 0) * f + int(found[2])
+
+
+LEAST = re.compile(r"(?:(\d)f \+ )?(\d)(, and f must be 0)?")
+
+
+def _least(said: str, f: int) -> int | None:
+    """What a cell such as `2f + 3` comes to."""
+    found = LEAST.fullmatch(said)
+    assert found
+    return None if f and found[3] else int(found[1] or 0) * f + int(found[2])
+
+
 def test_the_rules_and_what_they_need() -> None:
-    """P12 names every rule and pre-aggregation, and the least number of updates of each."""
-    rows = {row[0]: row[2] for row in table(sections()[12], "rule")}
-    assert rows.keys() == rules.RULES.keys()
-    for name, least in rows.items():
-        needs = rules.RULES[name].needs
-        if name == "mean":
-            assert (needs(0), needs(1), least) == (1, None, "1, and f must be 0")
-        else:
-            assert least == f"2f + {needs(0)}"
-            assert needs(5) == 10 + needs(0)
-    assert rules.PRE_AGGREGATIONS.keys() == {"none", "nnm"}
-    assert all(rules.PRE_AGGREGATIONS["nnm"].needs(f) == 2 * f + 1 for f in range(5))
-    assert "With `nnm` the least n is at least 2f + 1 too" in sections()[12]
+    """P12 names every rule and every step before it, the least number of rows of each, and which take a number."""
+    steps = table(sections()[12], "step")
+    least = {row[0]: row[2] for row in table(sections()[12], "rule")}
+    assert least.keys() == rules.RULES.keys()
+    assert [row[0] for row in steps] == [*preaggregation.PRE_AGGREGATIONS]
+    least |= {row[0]: row[3] for row in steps}
+    for name, kind in (rules.RULES | preaggregation.PRE_AGGREGATIONS).items():
+        assert [_least(least[name], f) for f in range(6)] == [kind.needs(f) for f in range(6)]
+    numbers = {None: "none", 0: "required", 2: "optional; else 2"}
+    assert [row[1] for row in steps] == [numbers[each.default] for each in preaggregation.PRE_AGGREGATIONS.values()]
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("none", True),
+        ("bucketing:3+arc", True),
+        ("arc+arc+nnm+clip:999999999", True),
+        ("arc+arc+nnm+nnm+arc", False),
+        ("none+arc", False),
+        ("clip", False),
+        ("nnm:2", False),
+        ("bucketing:0", False),
+        ("bucketing:02", False),
+        ("clip:1000000000", False),
+        ("arc +nnm", False),
+        ("", False),
+    ],
+)
+def test_how_steps_are_written(text: str, right: bool) -> None:
+    """The grammar of `rule.pre` in P12 is the code's: the pattern stands there, and these are read or refused."""
+    assert "`[1-9][0-9]{0,8}`" in sections()[12]
+    assert f"1 to {preaggregation._MOST_STEPS} steps" in sections()[12]
+    if right:
+        assert preaggregation.parse(text) or text == preaggregation.NONE
+    else:
+        with pytest.raises(aggregation_errors.RuleError):
+            preaggregation.parse(text)
+
+
+def test_a_second_implementation_makes_the_aggregates() -> None:
+    """Rules, draws and start rows, written from P12 alone, give the document's numbers, one line for every rule."""
+    given, *rows = map(protocol.json.loads, lines("rules"))
+    assert {row["rule"] for row in rows if row["pre"] == "none"} == rules.RULES.keys()
+    assert {each.name for row in rows for each in preaggregation.parse(row["pre"])} == {
+        *preaggregation.PRE_AGGREGATIONS
+    }
+    draw = bytes.fromhex(given["draw"])
+    for row in rows:
+        start = given["start"] if row["rule"] == fold.STARTING else None
+        found = stranger_rules.aggregate(given["matrix"], row["rule"], row["pre"], row["byzantine"], draw, start)
+        assert found == row["refined"], row
+    for row in map(protocol.json.loads, lines("drawings")):
+        drawn = stranger_rules.drawn(draw, row["drawing"], row["dim"])
+        assert (drawn[:6], sum(drawn)) == (row["first"], row["sum"])
+    for row in map(protocol.json.loads, lines("carry")):
+        assert stranger_rules.carried(row["before"], row["aggregate"], row["now"]) == row["row"]
+    (said,) = map(protocol.json.loads, lines("draw"))
+    assert (
+        hashlib.sha256(b"folkmoot/draw/v1\n" + said["identity"].encode()).hexdigest() == said["draw"] == given["draw"]
+    )
+
+
+STEPS = (
+    "none",
+    "nnm",
+    "arc",
+    "bucketing:3",
+    "clip:400",
+    "arc+nnm",
+    "bucketing+arc",
+    "clip:9+nnm+arc",
+    "arc+arc+nnm+arc",
+)
+
+
+@pytest.mark.parametrize("rule", rules.RULES)
+def test_the_second_implementation_agrees_everywhere(rule: str) -> None:
+    """On random matrices, small and large, with ties and repeated rows, it has the code's refined bits."""
+    draws = random.Random(rule)
+    done = 0
+    while done < 36:
+        matrix, start = _matrix(draws, draws.randint(1, 13))
+        f, pre, draw = draws.randint(0, 3), draws.choice(STEPS), draws.randbytes(32)
+        done += _agree(matrix, rule, pre, 0 if rule == "mean" else f, draw, start)
+
+
+@pytest.mark.parametrize(
+    ("rule", "pre", "rows", "dim", "f"),
+    [
+        ("caf", "none", 66, 40, 3),
+        ("caf", "nnm", 70, 3, 9),
+        ("dnc", "arc", 68, 9, 4),
+        ("smea", "none", 14, 4, 4),
+        ("geometric_median", "arc", 60, 5, 20),
+        ("trimmed_mean", "arc+arc+nnm", 60, 4, 7),
+    ],
+)
+def test_the_second_implementation_agrees_on_larger_matrices(rule: str, pre: str, rows: int, dim: int, f: int) -> None:
+    """More than 64 rows, more subsets than a block holds, integers beyond 2^53."""
+    draws = random.Random(rows)
+    matrix = [[draws.randint(-3000, 3000) for _ in range(dim)] for _ in range(rows)]
+    assert _agree(matrix, rule, pre, f, b"draw", matrix[0])
+
+
+@pytest.mark.parametrize("rule", ["geometric_median", "centered_clipping", "caf"])
+def test_the_second_implementation_has_the_same_weights(rule: str) -> None:
+    """Before they are rounded: to the last bit of the doubles, which refined aggregates hide."""
+    draws = random.Random(rule)
+    for rows in (*range(3, 23), 66):
+        matrix, start = _matrix(draws, rows)
+        f, anchored = (rows - 1) // 2, rule == fold.STARTING
+        among = geometry.of(gram.products(torch.tensor([*matrix, start][: rows + anchored], dtype=torch.int16)))
+        case = rules.Case(rows=rows, f=f, whole=among, start=rows if anchored else None, samples=())
+        decided = rules.RULES[rule].decide(case)
+        assert isinstance(decided, weights.Weights)
+        theirs = stranger_rules.RULES[rule]([[int(each) for each in row] for row in among.squared], f)
+        assert decided.numerators.tolist() == theirs
+
+
+def test_the_second_implementation_has_the_same_eigenvalues() -> None:
+    """The stretch that `caf` and `dnc` look at and the eigenvalue that `smea` compares, to the last bit."""
+    draws = random.Random(4)
+    for rows in (*range(2, 18), 70):
+        squared = geometry.of(gram.products(torch.tensor(_matrix(draws, rows)[0], dtype=torch.int16))).squared
+        shares = np.array([draws.random() for _ in range(rows)])
+        shares /= shares.sum()
+        value, deviations = spectral.stretch(squared.astype(np.float64), shares)
+        theirs = stranger_reals.stretch(squared.astype(np.float64).tolist(), shares.tolist())
+        assert (value, deviations.tolist()) == theirs
+        if rows < 18:
+            even = stranger_reals.uniform(squared.astype(np.float64).tolist())
+            (largest,) = spectral.largest(np.array(even)[:, :, np.newaxis])
+            assert largest == stranger_reals.largest(even, math.inf)
+
+
+def test_the_second_implementation_draws_the_same_coordinates() -> None:
+    """Of many coordinates `dnc` sees those drawn alone: here they decide who is left out."""
+    outcomes = set()
+    for number in range(5):
+        matrix = [[0] * 20_001 for _ in range(3)]
+        for row, at in enumerate((17, 4_000, 20_000)):
+            matrix[row][at] = 1000 + row
+        assert _agree(matrix, "dnc", "none", 1, bytes([number]), matrix[0])
+        outcomes.add(tuple(stranger_rules.dnc(matrix, 1, bytes([number]))))
+    assert len(outcomes) > 1
+
+
+def test_the_second_implementation_judges_alike() -> None:
+    """Standings and who is set aside: the document's, and those of random members over several rounds."""
+    given, *rounds = map(protocol.json.loads, lines("standing"))
+    for row in rounds:
+        before, after = ([[*map(float, each[:3]), each[3]] for each in row[name]] for name in ("before", "after"))
+        judgement = stranger_rules.judge(given["matrix"], given["last"], before, given["byzantine"])
+        assert judgement == (after, row["aside"])
+    draws = random.Random(8)
+    apart: list[int] = []
+    for _ in range(60):
+        rows = draws.randint(1, 9)
+        ours = [standing.Standing()] * rows
+        theirs = [[0.0, 0.0, 0.0, 0]] * rows
+        for _ in range(4):
+            matrix, last = _matrix(draws, rows)
+            judged = standing.judge(torch.tensor([*matrix, last], dtype=torch.int16), ours, 2)
+            theirs, aside = stranger_rules.judge(matrix, last, theirs, 2)
+            ours = list(judged.standings)
+            assert [[each.gain, each.length, each.reach, each.rounds] for each in ours] == theirs
+            assert {*judged.kept} == {*range(rows)} - {*aside}
+            apart += aside
+    assert len(apart) > 30
+
+
+def _matrix(draws: random.Random, rows: int) -> tuple[list[list[int]], list[int]]:
+    """Rows and a start row: scattered, of few values, repeated, or on a line."""
+    dim, most = draws.choice((1, 2, 5)), draws.choice((1, 30, 400, 32767))
+    vectors = [[draws.randint(-most, most) for _ in range(dim)] for _ in range(draws.choice((3, rows + 1)))]
+    if draws.random() < 0.2:
+        vectors = [[max(-32767, min(32767, each * draws.randint(-99, 99))) for each in vectors[0]] for _ in range(rows)]
+    return [draws.choice(vectors) for _ in range(rows)], vectors[0]
+
+
+def _agree(matrix: list[list[int]], rule: str, pre: str, f: int, draw: bytes, start: list[int]) -> bool:
+    """Compares the two; False where the rows are too few."""
+    anchored = rule == fold.STARTING
+    method = recipe.Method(rule=rule, pre=pre, byzantine=f, draw=draw, anchored=anchored)
+    try:
+        rules.check(rule, pre, len(matrix), f)
+    except aggregation_errors.TooFewError:
+        return False
+    ours = lattice.refine(
+        recipe.aggregate(torch.tensor([*matrix, start] if anchored else matrix, dtype=torch.int16), method)
+    )
+    theirs = stranger_rules.aggregate(matrix, rule, pre, f, draw, start if anchored else None)
+    assert ours.tolist() == theirs, (rule, pre, f, draw, matrix, start)
+    return True
 
 
 LIMITS = [
@@ -235,6 +478,10 @@ LIMITS = [
     (11, unixfs.CHUNK),
     (11, unixfs.WIDTH),
     (11, unixfs.MAX_NODE),
+    (12, lattice.BOUND),
+    (12, subsets.MOST_SUBSETS),
+    (12, subsets.MOST_CONFLICTING),
+    (12, divide_and_conquer.SIZE),
 ]
 
 
@@ -257,7 +504,48 @@ def test_other_numbers_and_words_are_the_codes() -> None:
     assert "2 * dim + floor(dim / 2,048) + 131,072" in sections()[10]
     assert settlement.file_limit(agreed) == 4 * dim + 1048576
     assert "4 * dim + 1,048,576" in sections()[11]
+    assert optimizer.limit(agreed) == 16 * dim + 1048576
+    assert "16 * dim + 1,048,576" in sections()[11]
     assert [row[0] for row in table(sections()[7], "tensor")] == [spec.name for spec in agreed.specs]
+
+
+def test_the_constants_of_the_rules_are_the_codes() -> None:
+    """Tolerances, numbers of turns and bits of P12 as the code has them."""
+    text, raw = " ".join(sections()[12].split()), sections()[12]
+    powers = {
+        "2^%d * (element floor(m / 2)": geometric_median._SMOOTHING,
+        "<= 2^%d * m": geometric_median._TOLERANCE,
+        "least * (1 + 2^%d)": geometric_median._NOISE,
+        "least * (1 - 2^%d)": 1 - subsets._BETTER,
+        "R > 1 - 2^%d": spectral._CLOSE,
+        "A_ij - B_ij| < 2^%d": spectral._CLOSE,
+        "2^%d * sum(image_e": spectral._CLOSE**2,
+        "b = 2^%d": 2**clipping._FACTOR_BITS,
+        "* 2^%d, rounded to an integer": 2**weights.FRACTION_BITS,
+        "more than 2^%d": 2**weights.MAGNITUDE_BITS,
+        "floor(2^%d / (m - f)^3)": subsets.MOST_WORK,
+    }
+    for words, value in powers.items():
+        assert words % math.log2(value) in text, words
+    turns = {
+        "at most %d times:\n    q": geometric_median._MOST_STEPS,
+        "%d times:\n    z": clipping.STEPS,
+        "at most %d times:\n      ": spectral._SQUARINGS,
+        "for e = 0 .. %d:\n                        R": spectral._SQUARINGS - 1,
+        "for e = 0 .. %d:\n                        basis": spectral._KRYLOV - 1,
+        "top(M), r > %d:": spectral._LARGE,
+        "floor(%d / (m - f)^2)": subsets._BATCH,
+    }
+    for words, number in turns.items():
+        assert words % number in raw, words
+    assert f"= {standing.KEPT} * gain_i + {standing.NEW} * g_i" in text
+    assert f"c_i < -{standing.AGAINST}," in text
+    assert f"gain_i > {standing.CLAIMED} * M" in text
+    assert f"whose rounds_i is below {standing.FEWEST}," in text
+    assert f'{{"format":"{aggregate.STANDING}",' in text
+    assert divide_and_conquer.ITERATIONS == len(lines("drawings")) == 5
+    assert "five drawings" in text
+    assert f'`"{fold.DRAW}" LF identity`' in text
 
 
 def test_the_phases_are_the_codes() -> None:
