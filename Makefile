@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PEERS := .peers/byzfl/.0.0.11
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench chaos coverage readme clean
+.PHONY: help run test lint bench peers tables chaos coverage readme clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,7 +21,7 @@ $(READY): pyproject.toml constraints.txt
 run: $(READY) ## the main job: train on real data, two of ten holders hostile
 	$(BIN)/folkmoot run
 
-test: lint ## ruff, mypy, import-linter, pytest
+test: lint $(PEERS) ## ruff, mypy, import-linter, pytest
 	$(BIN)/python -m pytest
 
 lint: $(READY) ## ruff, mypy, import-linter
@@ -29,8 +30,18 @@ lint: $(READY) ## ruff, mypy, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+$(PEERS): $(READY)
+	$(BIN)/python -m benchmarks.peers byzfl
+
+peers: $(PEERS) ## set up the peers that tests and benchmarks compare with, in .peers/
+
+tables: $(READY) ## docs/aggregation.md: its tables and plots, from the benchmarks' JSON
+	$(BIN)/python -m benchmarks.page
+
 bench: $(READY) ## benchmarks with their floors; results in benchmarks/results
 	$(BIN)/folkmoot bench rounds
+	$(BIN)/folkmoot bench aggregation
+	$(BIN)/folkmoot bench robustness
 
 chaos: $(READY) ## the long kill -9 run
 	$(BIN)/python -m pytest -m chaos --timeout 1800
@@ -42,5 +53,5 @@ readme: $(READY) ## run the README's commands and write their output into it
 	$(BIN)/python -m tests.readme README.md
 
 clean: ## remove .venv, run folders and caches
-	rm -rf .venv runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv .peers runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -192,7 +192,7 @@ def order_statistics(  # noqa: PLR0917
     pairs: np.ndarray,
     kept: tuple[int, int],
     nearest: bool,
-    denominator: int,
+    divisors: tuple[float, float],
     source: np.ndarray,
     tile: np.ndarray,
     is_float: bool,
@@ -209,7 +209,7 @@ def order_statistics(  # noqa: PLR0917
         pairs: Comparators (exchanges, 2).
         kept: Ranks (first, last) that are averaged; of the nearest to the median only their number counts.
         nearest: Whether to average those nearest to the median.
-        denominator: Divides the average.
+        divisors: Divide the sum one after the other; floats are brought back into the hull of their rows in between.
         source: Buffer for the clients' rows, of the type of `tile`; the same where nothing is mixed.
         tile: Buffer for the rows that are sorted.
         is_float: Whether the clients' rows are of floats.
@@ -222,8 +222,6 @@ def order_statistics(  # noqa: PLR0917
     fours[:rows, : mixing.shape[1]] = mixing
     width = len(tile) // len(fours)
     count = kept[1] - kept[0]
-    # Integers are divided once. Rounding, or an overflow of the sum, may take floats out of the hull of the rows kept.
-    divisor = float(count) if is_float else float(count * denominator)
     starts = np.zeros(width, np.int32)
     for start in range(first, last, width):
         stop = min(start + width, last)
@@ -242,9 +240,10 @@ def order_statistics(  # noqa: PLR0917
         else:
             _sum(tile, width, kept[0], kept[1], out)
         for k in range(len(out)):
-            out[k] /= divisor
+            out[k] /= divisors[0]
+        # Integers are divided once. Rounding, or an overflow of the sum, may take floats out of the hull.
         if is_float:
             for k in range(len(out)):
                 low, high = tile[starts[k] * width + k], tile[(starts[k] + count - 1) * width + k]
-                out[k] = min(max(out[k], np.float64(low)), np.float64(high)) / denominator
+                out[k] = min(max(out[k], np.float64(low)), np.float64(high)) / divisors[1]
     return -1

@@ -10,6 +10,7 @@ from jaxtyping import Float64, Int64, Real
 from torch import Tensor
 
 from aggregation import spans
+from aggregation.errors import LatticeError
 
 MOST = 1 << 37
 # Columns converted at once on a GPU.
@@ -32,6 +33,7 @@ def combine(
 
     Raises:
         ValueError: If the weights are beyond these bounds.
+        LatticeError: If a float that is read is not finite; the message names the row.
     """
     if denominator < 1 or int(float(denominator)) != denominator:
         raise ValueError(f"denominator {denominator}: expected a positive number that float64 holds exactly")
@@ -54,7 +56,16 @@ def combine(
         lambda first, last: columns.combine(numbers, stride, chosen, weights, float(denominator), first, last, result),
     ):
         pass
+    if matrix.is_floating_point():
+        _require_finite(matrix, torch.from_numpy(result))
     return torch.from_numpy(result)
+
+
+def _require_finite(matrix: Tensor, result: Tensor) -> None:
+    if not bool(torch.isfinite(result).all()):
+        finite = torch.isfinite(matrix).all(1).tolist()
+        which = f"row {finite.index(False)} holds a NaN or an infinity" if False in finite else "the sum overflows"
+        raise LatticeError(f"{which}: expected finite numbers")
 
 
 def on_tensors(
@@ -79,4 +90,6 @@ def on_tensors(
         for row, numerator in zip(chosen.tolist(), numerators.tolist(), strict=True):
             total += matrix[row, start : start + _BLOCK_COLUMNS].to(torch.float64) * numerator
         total /= divisor
+    if matrix.is_floating_point():
+        _require_finite(matrix, result)
     return result

@@ -154,6 +154,10 @@ def _compiled(matrix: Tensor, kept: order.Kept, mixture: mixtures.Mixture | None
     exchanges = () if unsorted else network.comparators(rows, wanted)
     pairs = np.array(exchanges, np.int64).reshape(-1, 2)
     numbers, stride = spans.flat(matrix)
+    denominator = 1 if mixture is None else mixture.denominator
+    divisors = (float(kept.count), float(denominator))
+    if not matrix.is_floating_point():
+        divisors = (float(kept.count * denominator), 1.0)
     width = max(_TILE_BYTES // (rows * np.dtype(work).itemsize), _LEAST_WIDTH) // 128 * 128
     result = np.empty(matrix.shape[1])
 
@@ -168,7 +172,7 @@ def _compiled(matrix: Tensor, kept: order.Kept, mixture: mixtures.Mixture | None
             pairs,
             (kept.first, kept.last),
             kept.nearest,
-            1 if mixture is None else mixture.denominator,
+            divisors,
             source,
             tile,
             matrix.is_floating_point(),

@@ -16,6 +16,9 @@ from jaxtyping import Float64, Shaped
 
 from aggregation import gram, mixture
 
+# Of the terms that a float distance is the difference of.
+_ROUNDING = 2.0**-48
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Geometry:
@@ -124,7 +127,10 @@ def _mixed_floats(geometry: Geometry, coefficients: np.ndarray) -> Geometry:
     spread = coefficients @ geometry.squared @ coefficients.T
     own = spread.diagonal()
     drift = (sums[:, np.newaxis] - sums) * (norms[:, np.newaxis] - norms)
-    squared = np.maximum(drift + (spread + spread.T) / 2 - (own[:, np.newaxis] + own) / 2, 0.0)
+    across, within = (spread + spread.T) / 2, (own[:, np.newaxis] + own) / 2
+    squared = drift + across - within
+    # What rounding leaves between two equal rows is no distance.
+    squared[squared <= _ROUNDING * (np.abs(drift) + across + within)] = 0.0
     np.fill_diagonal(squared, 0.0)
     inner = coefficients @ geometry.inner @ coefficients.T
     return Geometry(inner=(inner + inner.T) / 2, squared=squared)

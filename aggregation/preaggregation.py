@@ -18,7 +18,6 @@ from aggregation.errors import RuleError
 
 NONE = "none"
 STANDING = "standing"
-_MOST_STEPS = 4
 _STEP = re.compile(r"(?P<name>[a-z]+)(?::(?P<value>[1-9][0-9]{0,8}))?")
 
 
@@ -89,9 +88,17 @@ class Step:
 
 
 def screened(text: str) -> tuple[bool, str]:
-    """Returns whether a pre-aggregation begins with standing, and what follows."""
-    first, _, rest = text.partition("+")
-    return (True, rest or NONE) if first == STANDING else (False, text)
+    """Returns whether a pre-aggregation begins with standing, and what follows; `none` if nothing does.
+
+    Raises:
+        RuleError: If what follows is spelled out as nothing.
+    """
+    first, plus, rest = text.partition("+")
+    if first != STANDING:
+        return False, text
+    if plus and rest in ("", NONE):
+        raise RuleError(f"pre-aggregation {text[:80]!r}: expected {STANDING} alone, or steps behind it")
+    return True, rest or NONE
 
 
 def parse(text: str) -> tuple[Step, ...]:
@@ -102,10 +109,11 @@ def parse(text: str) -> tuple[Step, ...]:
     """
     if text == NONE:
         return ()
-    parts = text.split("+")
-    if len(parts) > _MOST_STEPS:
-        raise RuleError(f"pre-aggregation {text[:80]!r} has {len(parts)} steps: expected at most {_MOST_STEPS}")
-    return tuple(_step(part) for part in parts)
+    steps = tuple(_step(part) for part in text.split("+")[: len(PRE_AGGREGATIONS) + 1])
+    names = [step.name for step in steps]
+    if len(set(names)) < len(names):
+        raise RuleError(f"pre-aggregation {text[:80]!r}: expected each step at most once")
+    return steps
 
 
 def mixed(steps: tuple[Step, ...], rows: geometry.Geometry, f: int, draw: bytes) -> mixture.Mixture:

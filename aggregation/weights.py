@@ -37,8 +37,8 @@ def settle(weights: Weights, mix: mixture.Mixture) -> tuple[Int64[np.ndarray, " 
 
     1. Float weights become `numerators / total * 2**32`, a double, rounded half to even.
     2. They are multiplied with the mixture, exactly.
-    3. If their magnitudes sum to more than 2**37, each is rounded half to even to a multiple of `denominator / 2**32`;
-       if that is still too much, of 2**-31, and so on.
+    3. If their magnitudes sum to more than 2**37, or a double does not hold the denominator, each is rounded half to
+       even to a multiple of `denominator / 2**32`; if that is still too much, of 2**-31, and so on.
 
     Weights that sum to one do so after each rounding too: their rounded sum is then the denominator, not 2**32. Equal
     updates are returned as they are, and the aggregate moves with a translation.
@@ -54,7 +54,7 @@ def settle(weights: Weights, mix: mixture.Mixture) -> tuple[Int64[np.ndarray, " 
     composed = [int(c) for c in mixture.product(rounded[np.newaxis], mix.coefficients)[0]]
     denominator = whole * mix.denominator
     numerators, bits = composed, FRACTION_BITS
-    while sum(map(abs, numerators)) > 1 << MAGNITUDE_BITS:
+    while sum(map(abs, numerators)) > 1 << MAGNITUDE_BITS or int(float(denominator)) != denominator:
         numerators = [_half_even(c << bits, whole * mix.denominator) for c in composed]
         denominator = sum(numerators) if sum(composed) == whole * mix.denominator else 1 << bits
         bits -= 1

@@ -146,6 +146,15 @@ def _robustness() -> str:
     return _rows(["rule", *(f"alpha {alpha}, momentum {momentum}" for alpha, momentum in columns)], rows)
 
 
+def _beyond() -> str:
+    """Accuracy under the further attacks, at the hardest setting."""
+    found = result("robustness")["config"]
+    alpha, momentum = found["alphas"][0], found["momenta"][0]
+    rules = [rule for rule in robustness.PLAIN if rule in found["rules"]]
+    rows = [[name, *(f"{_scores()[rule, alpha, momentum][name]:.1f}" for rule in rules)] for name in found["beyond"]]
+    return _rows(["attack", *(f"`{rule}`" for rule in rules)], rows)
+
+
 def _heat() -> figure.Figure:
     """Accuracy by rule and attack at the hardest setting."""
     found = result("robustness")["config"]
@@ -192,7 +201,12 @@ def _bars() -> figure.Figure:
     return drawn
 
 
-TABLES: Mapping[str, Callable[[], str]] = {"speed": _speed, "streams": _streams, "robustness": _robustness}
+TABLES: Mapping[str, Callable[[], str]] = {
+    "beyond": _beyond,
+    "robustness": _robustness,
+    "speed": _speed,
+    "streams": _streams,
+}
 PLOTTED: Mapping[str, Callable[[], figure.Figure]] = {"robustness": _heat, "aggregation": _bars}
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-PACKAGES = ("cryptography", "numpy", "ray", "safetensors", "torch")
+PACKAGES = ("cryptography", "numba", "numpy", "ray", "safetensors", "torch")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,7 +40,6 @@ RULES = (
     "caf",
     "centered_clipping",
     "geometric_median",
-    "bucketing:2+geometric_median",
     "nnm+trimmed_mean",
     "trimmed_mean",
     "median",
@@ -49,8 +48,8 @@ RULES = (
     "dnc",
     "mean",
 )
-# Those that are also measured with holders that send what each round gives, without momentum.
-PLAIN = ("standing+arc+nnm+trimmed_mean", "arc+nnm+trimmed_mean", "geometric_median", "mean")
+# Those that are also measured without the holders' momentum, and under the attacks of `BEYOND`.
+PLAIN = ("standing+arc+nnm+trimmed_mean", "arc+nnm+trimmed_mean")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
     aggregate   safetensors, int32 by name        metadata {"format":"folkmoot-aggregate/v1"}, and "standing":"bafk..." if any
     standing    {"format":"folkmoot-standing/v1","members":{"holder-00":["<gain>","<length>","<reach>",<rounds>],...}}
 
-The commit names the aggregate, the aggregate names the standing. Real numbers are texts, as in the plan (docs/protocol.md P7).
+The commit names the aggregate, the aggregate names the standing. Real numbers are texts, as in the plan (docs/protocol.md P12).
 """
 
 import dataclasses
@@ -20,6 +20,8 @@ from orchestrator import errors
 
 FORMAT = "folkmoot-aggregate/v1"
 STANDING = "folkmoot-standing/v1"
+# Of a standing file: more than a plan can have members.
+MOST_BYTES = 2**22
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,17 +68,17 @@ def encode_standings(members: Mapping[str, standing.Standing]) -> bytes:
     record: dict[str, canonical.Json] = {
         name: [repr(each.gain), repr(each.length), repr(each.reach), each.rounds] for name, each in members.items()
     }
-    return canonical.encode({"format": STANDING, "members": record})
+    return canonical.encode({"format": STANDING, "members": record}, limit=MOST_BYTES)
 
 
 def decode_standings(file: bytes) -> dict[str, standing.Standing]:
     """The members' standing in a file.
 
     Raises:
-        CanonicalError: it is no canonical JSON.
+        StatementError: it is no canonical JSON.
         RoundError: it is not of the one form that `encode_standings` gives.
     """
-    record: Any = canonical.decode(file)
+    record: Any = canonical.decode(file, limit=MOST_BYTES)
     try:
         members = {name: _standing(row) for name, row in record["members"].items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:

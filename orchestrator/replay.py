@@ -210,7 +210,7 @@ class Replay:
         """The members' standing that an aggregate names, if it names one: the next round starts from it."""
         named = aggregate.decode(self._get(cid), self._agreed.specs).standing
         if named:
-            aggregate.decode_standings(self._get(named))
+            aggregate.decode_standings(self._store.get(named, limit=aggregate.MOST_BYTES))
             self._checked["standings"] += 1
 
     def _require_state(self, cid: str) -> None:

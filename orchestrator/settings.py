@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from aggregation import errors as aggregation_errors
-from aggregation import rules
+from aggregation import guidance, rules
 from client import errors as client_errors
 from client import hostile, plan
 from client.tasks import catalogue
@@ -94,13 +94,30 @@ def _plan(values: Mapping[str, Any]) -> plan.Plan:
         rounds=values["rounds"],
         disclosure=values["disclosure"],
         task=plan.TaskPlan(**values["task"]),
-        rule=plan.RulePlan(**values["rule"]),
+        rule=_rule(values),
         outer=plan.OuterPlan(**values["outer"]),
         privacy=plan.PrivacyPlan(**values["privacy"]),
         lattice=plan.LatticePlan(**values["lattice"]),
         cohort=plan.CohortPlan(**values["cohort"]),
         credit=plan.CreditPlan(**values["credit"]),
     )
+
+
+def _rule(values: Mapping[str, Any]) -> plan.RulePlan:
+    """The rule, or what `auto` stands for with so many holders a round: the plan names it, as any other."""
+    asked = dict(values["rule"])
+    if asked["name"] != guidance.AUTO and asked["pre"] == guidance.AUTO:
+        asked["pre"] = "none"  # another rule was named, and nothing else
+    if asked["name"] == guidance.AUTO:
+        if asked["pre"] != guidance.AUTO:
+            raise errors.ConfigError(f"rule.pre is {asked['pre']!r} while rule.name is auto, expected to be told both")
+        cohort = values["cohort"]["size"] or values["task"]["holders"]
+        try:
+            chosen = guidance.choose(cohort, asked["byzantine"])
+        except aggregation_errors.RuleError as error:
+            raise errors.ConfigError(str(error)) from error
+        asked |= {"name": chosen.rule, "pre": chosen.pre}
+    return plan.RulePlan(**asked)
 
 
 def _require_consistent(agreed: plan.Plan, attack: Mapping[str, str]) -> None:

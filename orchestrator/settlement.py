@@ -123,7 +123,8 @@ def settle(
     updates = torch.stack([rows[name] for name in accepted]) if rows else torch.empty((0, on.dim), dtype=torch.int16)
 
     def past() -> fold.Past:
-        return fold.past(agreed, on, finished, lambda cid: fetch(cid, limit=file_limit(agreed)))
+        limit = max(file_limit(agreed), aggregate.MOST_BYTES)
+        return fold.past(agreed, on, finished, lambda cid: fetch(cid, limit=limit))
 
     folded = fold.fold(agreed, accepted, updates, on, identity, past)
     moved = optimizer.step(

@@ -57,15 +57,15 @@ def judge(x: Matrix, z: list[int], old: Matrix, f: int) -> tuple[Matrix, list[in
         g = float(inner[i][-1]) * (s / d[i]) if d[i] else 0.0
         new = (0.98 * gain + 0.02 * g, 0.98 * length + 0.02 * (s * s), 0.98 * so_far + 0.02 * reach)
         after.append([*new, rounds + 1])
-    gains, settled = [row[0] for row in after], [i for i in range(n) if after[i][3] >= 2]
+    gains = [row[0] for row in after]
     q = [math.sqrt(row[1]) * math.sqrt(row[2]) for row in after]
     c = [gain / each if each else 0.0 for gain, each in zip(gains, q, strict=True)]
     middle = sorted(gains)[(n - 1) // 2]
     if middle > 0:
-        aside = sorted((i for i in settled if c[i] < -0.2), key=lambda i: c[i])
-        aside += sorted((i for i in settled if gains[i] > 2.5 * middle), key=lambda i: -gains[i])
+        aside = sorted((i for i in range(n) if c[i] < -0.2), key=lambda i: c[i])
+        aside += sorted((i for i in range(n) if gains[i] > 2.5 * middle), key=lambda i: -gains[i])
     else:
-        aside = sorted((i for i in settled if c[i] > 0.2), key=lambda i: -c[i])
+        aside = sorted((i for i in range(n) if c[i] > 0.2), key=lambda i: -c[i])
     return after, sorted(aside[:f])
 
 
@@ -136,7 +136,7 @@ def integers(weights: Vector, a: Matrix, k: int) -> tuple[list[int], int]:
     g = first
     whole = divisor = sum(weights) * k
     for c in range(32, 0, -1):
-        if sum(map(abs, g)) <= 2**37:
+        if sum(map(abs, g)) <= 2**37 and int(float(divisor)) == divisor:
             break
         g = [round(Fraction(each * 2**c, whole)) for each in first]
         divisor = sum(g) if sum(first) == whole else 2**c

@@ -278,8 +278,8 @@ def test_the_rules_and_what_they_need() -> None:
     [
         ("none", True),
         ("bucketing:3+arc", True),
-        ("arc+arc+nnm+clip:999999999", True),
-        ("arc+arc+nnm+nnm+arc", False),
+        ("arc+nnm+clip:999999999", True),
+        ("arc+nnm+arc", False),
         ("none+arc", False),
         ("clip", False),
         ("nnm:2", False),
@@ -293,7 +293,6 @@ def test_the_rules_and_what_they_need() -> None:
 def test_how_steps_are_written(text: str, right: bool) -> None:
     """The grammar of `rule.pre` in P12 is the code's: the pattern stands there, and these are read or refused."""
     assert "`[1-9][0-9]{0,8}`" in sections()[12]
-    assert f"1 to {preaggregation._MOST_STEPS} steps" in sections()[12]
     if right:
         assert preaggregation.parse(text) or text == preaggregation.NONE
     else:
@@ -333,7 +332,7 @@ STEPS = (
     "arc+nnm",
     "bucketing+arc",
     "clip:9+nnm+arc",
-    "arc+arc+nnm+arc",
+    "clip:9+bucketing:2+arc+nnm",
 )
 
 
@@ -356,7 +355,7 @@ def test_the_second_implementation_agrees_everywhere(rule: str) -> None:
         ("dnc", "arc", 68, 9, 4),
         ("smea", "none", 14, 4, 4),
         ("geometric_median", "arc", 60, 5, 20),
-        ("trimmed_mean", "arc+arc+nnm", 60, 4, 7),
+        ("trimmed_mean", "clip:9000+arc+nnm", 60, 4, 7),
     ],
 )
 def test_the_second_implementation_agrees_on_larger_matrices(rule: str, pre: str, rows: int, dim: int, f: int) -> None:
@@ -541,7 +540,6 @@ def test_the_constants_of_the_rules_are_the_codes() -> None:
     assert f"= {standing.KEPT} * gain_i + {standing.NEW} * g_i" in text
     assert f"c_i < -{standing.AGAINST}," in text
     assert f"gain_i > {standing.CLAIMED} * M" in text
-    assert f"whose rounds_i is below {standing.FEWEST}," in text
     assert f'{{"format":"{aggregate.STANDING}",' in text
     assert divide_and_conquer.ITERATIONS == len(lines("drawings")) == 5
     assert "five drawings" in text

@@ -20,5 +20,5 @@ def test_the_choice_follows_the_numbers(clients, byzantine, rule, pre):
 
 
 def test_what_no_rule_can_do_is_refused():
-    with pytest.raises(errors.TooFewError, match="needs at least 5 holders, got 4: lower rule.byzantine to 1"):
+    with pytest.raises(errors.TooFewError, match=r"needs at least 5 holders, got 4: lower rule\.byzantine to 1"):
         guidance.choose(4, 2)

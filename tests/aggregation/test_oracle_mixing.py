@@ -83,6 +83,13 @@ def composed(rule, matrix, f, mix, there):
         return oracle.weighted(matrix, decided, mix), theirs(there)
 
 
+def torn(rows, f, matrix):
+    """Whether the filter's formula jumps when rows move by what rounding leaves of a distance: clipped rows tie for the top."""
+    noise = 1 + 1e-8 * np.random.default_rng(0).standard_normal(rows.shape)
+    before, after = papers.caf(rows, f), papers.caf(rows * noise, f)
+    return before is None or after is None or oracle.apart(before, after, matrix)
+
+
 @pytest.mark.parametrize("pre", ["nnm", "arc", "arc+nnm"])
 @pytest.mark.parametrize("rule", ["trimmed_mean", "centered_clipping", "caf"])
 def test_compositions(pre, rule):
@@ -100,6 +107,8 @@ def test_compositions(pre, rule):
             # What byzfl's rows have lost in float32, the filter's weights show many times over.
             continue
         mine, wanted = composed(rule, matrix, f, mix, there)
+        if rule == "caf" and torn(np.asarray(there), f, matrix):
+            continue
         if wanted is not None:
             assert not oracle.apart(mine, np.asarray(wanted), matrix), f"input {number} ({kind})"
             equal += 1

@@ -12,7 +12,7 @@ from aggregation import errors, preaggregation
         ("nnm", [("nnm", 0)]),
         ("bucketing", [("bucketing", 2)]),
         ("bucketing:12+arc+nnm", [("bucketing", 12), ("arc", 0), ("nnm", 0)]),
-        ("clip:900+clip:1", [("clip", 900), ("clip", 1)]),
+        ("clip:900+nnm", [("clip", 900), ("nnm", 0)]),
     ],
 )
 def test_a_text_is_its_steps_in_order(text, steps):
@@ -31,7 +31,8 @@ def test_a_text_is_its_steps_in_order(text, steps):
         ("bucketing:1234567890", "unknown pre-aggregation"),
         ("nnm:3", "nnm takes no number"),
         ("clip", "expected a number, as in clip:1000"),
-        ("arc+arc+arc+arc+arc", "has 5 steps: expected at most 4"),
+        ("arc+nnm+arc", "expected each step at most once"),
+        ("standing+nnm", "unknown pre-aggregation 'standing'"),
         ("nnm\n", "unknown pre-aggregation"),
     ],
 )
@@ -39,3 +40,22 @@ def test_anything_else_is_refused_by_name(text, message):
     with pytest.raises(errors.RuleError) as caught:
         preaggregation.parse(text)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("nnm", (False, "nnm")),
+        ("standing", (True, "none")),
+        ("standing+arc+nnm", (True, "arc+nnm")),
+        ("none", (False, "none")),
+    ],
+)
+def test_standing_comes_first_and_apart(text, wanted):
+    assert preaggregation.screened(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["standing+", "standing+none"])
+def test_standing_has_one_spelling(text):
+    with pytest.raises(errors.RuleError, match="expected standing alone, or steps behind it"):
+        preaggregation.screened(text)

@@ -64,11 +64,11 @@ def test_pre_aggregations_work_one_after_the_other():
     """30 40 | 3 4 | 0 1 | 0 0 | 0 0, f = 1: ARC shortens the longest one to the next, 3 4; the mean of all is then 6 9 / 5."""
     matrix = torch.tensor([[30, 40], [3, 4], [0, 1], [0, 0], [0, 0]], dtype=torch.int16)
     assert aggregate(matrix, "mean", "arc").tolist() == [33 / 5, 45 / 5]  # f = 0 shortens none
-    assert aggregate(matrix, "trimmed_mean", "arc", 1).tolist() == pytest.approx([1.0, 5 / 3], abs=1e-4)
+    assert aggregate(matrix, "trimmed_mean", "arc", 1).tolist() == pytest.approx([1.0, 5 / 3], abs=1e-3)
     one_by_one = aggregate(
         torch.tensor([[3, 4], [3, 4], [0, 1], [0, 0], [0, 0]], dtype=torch.int16), "median", "nnm", 1
     )
-    assert aggregate(matrix, "median", "arc+nnm", 1).tolist() == pytest.approx(one_by_one.tolist(), abs=1e-4)
+    assert aggregate(matrix, "median", "arc+nnm", 1).tolist() == pytest.approx(one_by_one.tolist(), abs=1e-3)
 
 
 def test_a_static_bound_is_in_lattice_steps_wherever_it_stands():
@@ -97,7 +97,7 @@ def test_other_rules_take_no_anchor(rule):
 @pytest.mark.parametrize("rule", ROBUST)
 @pytest.mark.parametrize("pre", ["none", "nnm", "arc", "arc+nnm"])
 def test_f_colluders_at_the_bound_do_not_pull_the_aggregate_out(rule, pre):
-    """Attack 29, the crude end: the largest lattice values from f = 2 of 11 move no rule further than the honest spread allows."""
+    """Attack 29, the crude end: the largest lattice values from 2 of 11 move no rule further than the honest spread allows."""
     honest = torch.tensor([[100 + i, -200 - i] for i in range(9)], dtype=torch.int16)
     wild = torch.tensor([[-32767, 32767]] * 2, dtype=torch.int16)
     result = aggregate(torch.cat((wild, honest)), rule, pre, 2)

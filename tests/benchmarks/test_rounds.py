@@ -33,7 +33,7 @@ def test_a_report_has_what_a_reader_needs(tmp_path: Path) -> None:
 
 def test_a_metric_is_a_median_with_its_spread() -> None:
     """Of 3, 1, 2 the median is 2, between 1 and 3."""
-    assert report.Metric.of([3.0, 1.0, 2.0]) == report.Metric(median=2.0, low=1.0, high=3.0, n=3)
+    assert report.Metric.of([3.0, 1.0, 2.0]) == report.Metric(median=2.0, mean=2.0, low=1.0, high=3.0, n=3)
 
 
 def test_the_clock_leaves_the_first_round_out() -> None:

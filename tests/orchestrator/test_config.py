@@ -15,8 +15,16 @@ def test_the_defaults_are_the_main_job() -> None:
     assert chosen.plan.task.holders == 10
     assert len(chosen.hostile) == 2 == chosen.plan.rule.byzantine
     assert chosen.plan.rounds == 30
-    assert (chosen.plan.rule.pre, chosen.plan.rule.name) == ("nnm", "trimmed_mean")
+    assert (chosen.plan.rule.pre, chosen.plan.rule.name) == ("standing+arc+nnm", "trimmed_mean")
     assert (chosen.plan.outer.name, chosen.plan.outer.learning_rate, chosen.plan.outer.late_factor) == ("sgd", 1.0, 1.0)
+
+
+def test_another_rule_may_be_named_alone() -> None:
+    """It comes without a pre-aggregation; `rule=auto` with nobody hostile is the mean."""
+    named = config.compose(["rule.name=median"]).plan.rule
+    assert (named.pre, named.name) == ("none", "median")
+    honest = config.compose(["rule.byzantine=0"]).plan.rule
+    assert (honest.pre, honest.name) == ("none", "mean")
 
 
 @pytest.mark.parametrize(
@@ -26,8 +34,9 @@ def test_the_defaults_are_the_main_job() -> None:
         ("rouns=3", "did you mean 'rounds'"),
         ("rounds=abc", "rounds=abc: Value 'abc' .* could not be converted to Integer"),
         ("task.holders=1.5", "task.holders=1.5: .* could not be converted to Integer"),
-        ("rule=foo", "rule=foo: there is no such choice; there are: krum, mean"),
+        ("rule=foo", "rule=foo: there is no such choice; there are: arc_nnm_trimmed_mean, auto"),
         ("rule.name=kurm", "unknown rule 'kurm'"),
+        ("rule.pre=nnm", "rule.pre is 'nnm' while rule.name is auto"),
         ("rule.byzantine=5", "needs at least 11 holders, got 10"),
         ("rule.learning_rate=1", r"there is no key 'rule\.learning_rate'"),
         ("outer=adamw", "outer=adamw: there is no such choice; did you mean 'adam'"),

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from aggregation import errors, recipe
-from orchestrator import pool, shards
 from orchestrator import errors as orchestrator_errors
+from orchestrator import pool, shards
 
 
 @pytest.mark.ray
