@@ -93,10 +93,10 @@ class Config:
         Size(clients=50, byzantine=10, dim=1_000_000),
         Size(clients=100, byzantine=20, dim=100_000),
     )
-    repeats: int = 7
+    repeats: int = 5
     streamed: Size | None = Size(clients=1000, byzantine=200, dim=1_000_000, with_peers=False)
     seed: int = 0
-    budget: float = 30.0
+    budget: float = 8.0
 
 
 QUICK = Config(sizes=(Size(clients=25, byzantine=5, dim=100_000),), repeats=3, streamed=None, budget=3.0)

@@ -49,7 +49,7 @@ RULES = (
     "mean",
 )
 # Those that are also measured without the holders' momentum, and under the attacks of `BEYOND`.
-PLAIN = ("standing+arc+nnm+trimmed_mean", "arc+nnm+trimmed_mean")
+PLAIN = ("standing+arc+nnm+trimmed_mean", "arc+nnm+trimmed_mean", "arc+caf")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -104,8 +104,8 @@ def audit(run_folder: Path | None, *, as_json: bool) -> None:
 
     \b
     folkmoot audit
-    folkmoot audit runs/digits-d26fbcc8
-    folkmoot audit runs/digits-d26fbcc8 --json
+    folkmoot audit runs/digits-071aeb2b
+    folkmoot audit runs/digits-071aeb2b --json
     """  # noqa: D301  click reads the escape
     from orchestrator import folder, progress, replay  # noqa: PLC0415
 
@@ -137,8 +137,8 @@ def infer(run_folder: Path | None, cid: str | None, inputs: Path | None, *, as_j
 
     \b
     folkmoot infer --checkpoint bafkrei...
-    folkmoot infer runs/digits-d26fbcc8
-    folkmoot infer runs/digits-d26fbcc8 --checkpoint bafkrei... --input digits.csv
+    folkmoot infer runs/digits-071aeb2b
+    folkmoot infer runs/digits-071aeb2b --checkpoint bafkrei... --input digits.csv
     """  # noqa: D301  click reads the escape
     from orchestrator import folder  # noqa: PLC0415
     from orchestrator import infer as inference  # noqa: PLC0415

@@ -100,6 +100,8 @@ def test_a_state_that_is_made_up_is_named(tmp_path: Path, disclosure: str, named
     outcome = settlement.settle(world.agreed, opened, offers, str(world.identity), world.start, world.store.get)
     assert outcome.state_file is not None
     made_up = outcome.state_file[:-8] + bytes(8)
+    assert outcome.standing_file is not None
+    world.store.put(outcome.standing_file)
     world.store.put(outcome.aggregate_file)
     file = checkpoint.encode(
         outcome.checkpoint.weights,

@@ -176,8 +176,11 @@ def test_an_altered_credit_is_named(finished: Path) -> None:
     def move(statement: statements.Predicate) -> statements.Predicate:
         if not isinstance(statement, statements.CreditTransfer) or statement.round != 2:
             return statement
-        (first, some), (second, more), *others = statement.postings
-        return dataclasses.replace(statement, postings=((first, some + 1), (second, more - 1), *others))
+        amounts = dict(statement.postings)
+        richest, poorest = max(amounts, key=amounts.__getitem__), min(amounts, key=amounts.__getitem__)
+        amounts[richest] -= 1
+        amounts[poorest] += 1
+        return dataclasses.replace(statement, postings=tuple(sorted(amounts.items())))
 
     rewrite(finished, move)
     with pytest.raises(errors.AuditError, match="round 2: credit says postings"):

@@ -161,7 +161,8 @@ def test_another_identity_opens_nothing(world: federation.Federation) -> None:
 def test_the_next_lattice_follows_the_aggregate(world: federation.Federation) -> None:
     """The first lattice comes from the weights, the second from the aggregate, and neither from anybody's choice."""
     sizes = tuple(spec.size for spec in world.agreed.specs)
-    first = lattice.initial(sizes, world.start.weights, headroom_bits=3)
+    headroom = world.agreed.plan.lattice.headroom_bits
+    first = lattice.initial(sizes, world.start.weights, headroom_bits=headroom)
     assert world.agreed.opening(world.opening).exponents == first.exponents
     for name in world.names:
         world.contribute(name)
@@ -174,7 +175,7 @@ def test_the_next_lattice_follows_the_aggregate(world: federation.Federation) ->
     for statement in (closing.commit, closing.credit, closing.disclose):
         world.say(statement)
     aggregate = settlement.read_aggregate(outcome.aggregate_file, world.agreed.specs)
-    expected = lattice.following(first, aggregate, headroom_bits=3).exponents
+    expected = lattice.following(first, aggregate, headroom_bits=headroom).exponents
     assert opening.exponents(world.agreed, world.history, world.get) == expected != first.exponents
 
 
