@@ -135,6 +135,8 @@ def mixed(steps: tuple[Step, ...], rows: geometry.Geometry, f: int, draw: bytes)
 def _step(part: str) -> Step:
     match = _STEP.fullmatch(part)
     name, given = (match["name"], match["value"]) if match else (part, None)
+    if name == STANDING:
+        raise RuleError(f"pre-aggregation step {part[:80]!r}: expected it first, before all others, and once")
     if name not in PRE_AGGREGATIONS:
         known = ", ".join((NONE, *PRE_AGGREGATIONS))
         raise RuleError(f"unknown pre-aggregation {part[:80]!r}: expected {known}, or several joined by +")

@@ -168,7 +168,7 @@ def _streamed(size: Size, progress: Callable[[str], None]) -> dict[str, list[flo
         for number in range(size.clients):
             row = generator.standard_normal(size.dim, dtype=np.float32) * STEPS
             row.round().astype("<i2").tofile(Path(folder) / f"{number:05}")
-        for name in ("mean", "trimmed_mean", "multi_krum", "nnm+geometric_median"):
+        for name in ("mean", "trimmed_mean", "nnm+geometric_median"):
             progress(f"{size.clients}x{size.dim} from files: {name}")
             command = [sys.executable, "-m", "benchmarks.aggregation", folder, name, str(size.byzantine), str(size.dim)]
             ran = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -32,7 +32,7 @@ def test_a_text_is_its_steps_in_order(text, steps):
         ("nnm:3", "nnm takes no number"),
         ("clip", "expected a number, as in clip:1000"),
         ("arc+nnm+arc", "expected each step at most once"),
-        ("standing+nnm", "unknown pre-aggregation 'standing'"),
+        ("standing+nnm", "expected it first"),
         ("nnm\n", "unknown pre-aggregation"),
     ],
 )
