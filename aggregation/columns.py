@@ -221,8 +221,7 @@ def order_statistics(  # noqa: PLR0917
     fours = np.zeros(((rows + 3) // 4 * 4, (clients + 3) // 4 * 4), mixing.dtype)
     fours[:rows, : mixing.shape[1]] = mixing
     width = len(tile) // len(fours)
-    count = kept[1] - kept[0]
-    starts = np.zeros(width, np.int32)
+    count, starts = kept[1] - kept[0], np.zeros(width, np.int32)
     for start in range(first, last, width):
         stop = min(start + width, last)
         _load(flat, stride, clients, start, stop, source, width)
@@ -239,8 +238,7 @@ def order_statistics(  # noqa: PLR0917
             _nearest(tile, width, rows, count, starts, out)
         else:
             _sum(tile, width, kept[0], kept[1], out)
-        for k in range(len(out)):
-            out[k] /= divisors[0]
+        out /= divisors[0]
         # Integers are divided once. Rounding, or an overflow of the sum, may take floats out of the hull.
         if is_float:
             for k in range(len(out)):

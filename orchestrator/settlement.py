@@ -102,7 +102,7 @@ def settle(
         fetch: where ciphertext is read from.
         unavailable: members whose ciphertext could not be had when the round was committed, with the reason recorded then;
             an auditor takes it as it stands, since whether bytes could be had is nothing that can be recomputed.
-        finished: the round before, None in the first; centered clipping starts from its aggregate.
+        finished: the round before, None in the first; standing and centered clipping start from what it left.
 
     Raises:
         StoreError: the store itself fails; that is nobody's fault but the machine's, and no verdict.
@@ -110,15 +110,10 @@ def settle(
         RuleError: the plan's rule is not one of ours.
     """
     on = lattice.Lattice(sizes=tuple(s.size for s in agreed.specs), exponents=opening.exponents)
-    rows: dict[str, torch.Tensor] = {}
-    reasons = dict.fromkeys(opening.cohort, "no-offer") | dict(unavailable)
-    details: dict[str, str] = {}
-    for offer in sorted((each for each in offers if each.author not in unavailable), key=lambda each: each.author):
-        try:
-            rows[offer.author] = _open(offer, agreed, on, identity, fetch)
-            del reasons[offer.author]
-        except REFUSALS as error:
-            reasons[offer.author], details[offer.author] = error.code, str(error)
+    present = [offer for offer in offers if offer.author not in unavailable]
+    rows, refused = _opened(present, agreed, on, identity, fetch)
+    reasons = {name: "no-offer" for name in opening.cohort if name not in rows} | dict(unavailable)
+    reasons |= {name: error.code for name, error in refused.items()}
     accepted = tuple(sorted(rows))
     updates = torch.stack([rows[name] for name in accepted]) if rows else torch.empty((0, on.dim), dtype=torch.int16)
 
@@ -135,7 +130,7 @@ def settle(
     return Settlement(
         accepted=accepted,
         rejected=tuple(sorted(reasons.items())),
-        details=details,
+        details={name: str(error) for name, error in refused.items()},
         aggregate_file=folded.file,
         aggregate=str(unixfs.of(folded.file)),
         standing_file=folded.standing_file,
@@ -200,6 +195,24 @@ def update_limit(agreed: agreement.Agreement) -> int:
 def file_limit(agreed: agreement.Agreement) -> int:
     """Bytes that a checkpoint or an aggregate of this run may have."""
     return 4 * sum(spec.size for spec in agreed.specs) + 2**20
+
+
+def _opened(
+    offers: Sequence[statements.UpdateOffer],
+    agreed: agreement.Agreement,
+    on: lattice.Lattice,
+    identity: str,
+    fetch: Fetch,
+) -> tuple[dict[str, torch.Tensor], dict[str, exchange_errors.ExchangeError | aggregation_errors.AggregationError]]:
+    """By member: the updates that open, and what is wrong with the others."""
+    rows: dict[str, torch.Tensor] = {}
+    refused: dict[str, exchange_errors.ExchangeError | aggregation_errors.AggregationError] = {}
+    for offer in sorted(offers, key=lambda each: each.author):
+        try:
+            rows[offer.author] = _open(offer, agreed, on, identity, fetch)
+        except REFUSALS as error:
+            refused[offer.author] = error
+    return rows, refused
 
 
 def _open(
