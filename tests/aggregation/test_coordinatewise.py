@@ -103,7 +103,7 @@ def test_kernels_and_tensors_give_the_same_bits(dtype, clients, dim, seed):
             order.Kept(first=(rows - 1) // 2, last=rows // 2 + 1, nearest=False),
             order.Kept(first=0, last=rows - f, nearest=True),
         ):
-            compiled = coordinatewise._compiled(matrix, kept, mixed)
+            compiled = coordinatewise._statistic(matrix, kept, mixed)
             tensors = order.on_tensors(matrix, kept, mixed)
             if mixed is None or dtype == "int16":
                 assert torch.equal(compiled, tensors)
