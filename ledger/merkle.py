@@ -12,11 +12,15 @@ two verification algorithms; docs/protocol.md P4.
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from ledger import errors
 
 EMPTY = hashlib.sha256().digest()
+
+Node: TypeAlias = Callable[[int, int], bytes]
+"""node(level, index): the root of the perfect subtree over the 2^level leaves from index * 2^level on."""
 
 
 def leaf_hash(data: bytes) -> bytes:
@@ -56,40 +60,88 @@ class Frontier:
         return functools.reduce(lambda right, left: node_hash(left, right), reversed(self._roots))
 
 
-def root(leaves: Sequence[bytes]) -> bytes:
-    """The tree's root: MTH of RFC 6962 section 2.1, over leaf hashes."""
-    if not leaves:
-        return EMPTY
-    if len(leaves) == 1:
-        return leaves[0]
-    k = _split(len(leaves))
-    return node_hash(root(leaves[:k]), root(leaves[k:]))
+def over(leaves: Sequence[bytes]) -> Node:
+    """The nodes over leaf hashes that lie in memory; each is hashed anew when asked for, and refused beyond the last."""
+
+    def node(level: int, index: int) -> bytes:
+        if (index + 1) << level > len(leaves):
+            raise errors.ProofError(f"{len(leaves)} leaves, expected {(index + 1) << level}")
+        return fold(leaves[index << level : (index + 1) << level])
+
+    return node
 
 
-def inclusion_proof(leaves: Sequence[bytes], index: int, size: int) -> list[bytes]:
+def fold(hashes: Sequence[bytes]) -> bytes:
+    """The root of the perfect subtree over 2^k nodes of one level, left to right."""
+    row = list(hashes)
+    while len(row) > 1:
+        row = [node_hash(left, right) for left, right in zip(row[::2], row[1::2], strict=True)]
+    return row[0]
+
+
+def root(size: int, node: Node) -> bytes:
+    """The tree's root: MTH of RFC 6962 section 2.1.
+
+    Args:
+        size: Leaves of the tree.
+        node: Where its nodes are looked up; only nodes of perfect subtrees of this tree are asked for.
+    """
+    return _range_root(0, size, node) if size else EMPTY
+
+
+def inclusion_proof(index: int, size: int, node: Node) -> list[bytes]:
     """The audit path of one leaf: PATH of RFC 6962 section 2.1.1, lowest node first.
 
     Args:
-        leaves: Leaf hashes, at least `size`.
         index: The leaf, 0 <= index < size.
         size: Leaves of the tree that the proof is for.
+        node: Where its nodes are looked up.
+
+    Raises:
+        ProofError: There is no such leaf in a tree of this size.
     """
-    if not 0 <= index < size <= len(leaves):
-        raise errors.ProofError(f"leaf {index} of {size} cannot be proved from {len(leaves)} leaves")
-    return _path(leaves[:size], index)
+    if not 0 <= index < size:
+        raise errors.ProofError(f"leaf {index} is not in a tree of {size}")
+    path: list[bytes] = []
+    first, last = 0, size
+    while last - first > 1:
+        middle = first + _split(last - first)
+        if index < middle:
+            path.append(_range_root(middle, last, node))
+            last = middle
+        else:
+            path.append(_range_root(first, middle, node))
+            first = middle
+    return path[::-1]
 
 
-def consistency_proof(leaves: Sequence[bytes], old_size: int, new_size: int) -> list[bytes]:
+def consistency_proof(old_size: int, new_size: int, node: Node) -> list[bytes]:
     """That the old tree is a prefix of the new one: PROOF of RFC 6962 section 2.1.2.
 
     Args:
-        leaves: Leaf hashes, at least `new_size`.
         old_size: Leaves of the old tree, 0 <= old_size <= new_size; an empty tree needs no proof.
         new_size: Leaves of the new tree.
+        node: Where its nodes are looked up.
+
+    Raises:
+        ProofError: The old tree is larger than the new one.
     """
-    if not 0 <= old_size <= new_size <= len(leaves):
-        raise errors.ProofError(f"sizes {old_size} and {new_size} cannot be proved from {len(leaves)} leaves")
-    return _subproof(leaves[:new_size], old_size, whole=True) if old_size else []
+    if not 0 <= old_size <= new_size:
+        raise errors.ProofError(f"a log of {old_size} entries cannot become one of {new_size}")
+    if old_size in (0, new_size):
+        return []
+    path: list[bytes] = []
+    first, last = 0, new_size
+    while last != old_size:
+        middle = first + _split(last - first)
+        if old_size <= middle:
+            path.append(_range_root(middle, last, node))
+            last = middle
+        else:
+            path.append(_range_root(first, middle, node))
+            first = middle
+    # The old tree itself is the first node, and its root is known to whoever verifies.
+    return [*([_range_root(first, last, node)] if first else []), *path[::-1]]
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> None:
@@ -168,22 +220,14 @@ def _fold(path: Sequence[bytes], old_size: int, new_size: int) -> tuple[bytes, b
     return old, new
 
 
-def _path(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    if len(leaves) == 1:
-        return []
-    k = _split(len(leaves))
-    if index < k:
-        return [*_path(leaves[:k], index), root(leaves[k:])]
-    return [*_path(leaves[k:], index - k), root(leaves[:k])]
-
-
-def _subproof(leaves: Sequence[bytes], old_size: int, *, whole: bool) -> list[bytes]:
-    if old_size == len(leaves):
-        return [] if whole else [root(leaves)]
-    k = _split(len(leaves))
-    if old_size <= k:
-        return [*_subproof(leaves[:k], old_size, whole=whole), root(leaves[k:])]
-    return [*_subproof(leaves[k:], old_size - k, whole=False), root(leaves[:k])]
+def _range_root(first: int, last: int, node: Node) -> bytes:
+    """The root over the leaves from `first` to before `last`, where `first` is a multiple of the first split."""
+    size = last - first
+    if size & (size - 1) == 0:
+        level = size.bit_length() - 1
+        return node(level, first >> level)
+    middle = first + _split(size)
+    return node_hash(_range_root(first, middle, node), _range_root(middle, last, node))
 
 
 def _split(size: int) -> int:

@@ -162,7 +162,7 @@ class Run:
         shown["hashes"] = _lines(self._hashes())
         origin = journal.origin(self.keys["coordinator"].public.fingerprint)
         for size in (7, 15):
-            root = merkle.root([entry.hash for entry in self.entries[:size]])
+            root = merkle.root(size, merkle.over([entry.hash for entry in self.entries]))
             promise = log_checkpoint.LogCheckpoint(origin=origin, size=size, root=root)
             shown[f"note-{size}"] = log_checkpoint.sign(promise, self.keys["coordinator"]).decode()
         for name, (link, data) in self.blocks.items():
@@ -172,7 +172,7 @@ class Run:
 
     def _hashes(self) -> Iterable[object]:
         for entry in self.entries:
-            root = merkle.root([each.hash for each in self.entries[: entry.seq + 1]])
+            root = merkle.root(entry.seq + 1, merkle.over([each.hash for each in self.entries]))
             yield {"eid": entry.eid, "leaf": entry.hash.hex(), "root": root.hex(), "seq": entry.seq}
 
     def _say(self, statement: statements.Predicate) -> None:

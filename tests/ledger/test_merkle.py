@@ -29,18 +29,18 @@ def test_reference_roots(size):
     frontier = merkle.Frontier()
     for leaf in REFERENCE[:size]:
         frontier.append(leaf)
-    assert merkle.root(REFERENCE[:size]).hex() == frontier.root().hex() == ROOTS[size]
+    assert merkle.root(size, merkle.over(REFERENCE)).hex() == frontier.root().hex() == ROOTS[size]
     assert frontier.size == size
 
 
 def test_reference_proofs():
     """Published proofs over the reference leaves: inclusion of leaf 0 in 8, consistency of 6 with 8."""
-    assert [step.hex() for step in merkle.inclusion_proof(REFERENCE, 0, 8)] == [
+    assert [step.hex() for step in merkle.inclusion_proof(0, 8, merkle.over(REFERENCE))] == [
         "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
         "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
         "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
     ]
-    assert [step.hex() for step in merkle.consistency_proof(REFERENCE, 6, 8)] == [
+    assert [step.hex() for step in merkle.consistency_proof(6, 8, merkle.over(REFERENCE))] == [
         "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a",
         "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
         "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
@@ -51,7 +51,7 @@ def test_the_frontier_is_the_root_at_every_size():
     """Appending one by one passes through the roots of the definition."""
     frontier = merkle.Frontier()
     for size in range(65):
-        assert frontier.root() == merkle.root(HASHES[:size])
+        assert frontier.root() == merkle.root(size, merkle.over(HASHES))
         if size < 64:
             frontier.append(HASHES[size])
 
@@ -59,9 +59,9 @@ def test_the_frontier_is_the_root_at_every_size():
 def test_every_inclusion_proof_verifies_and_only_there():
     """All leaves of all trees up to 64; at another index or in another size the same proof is refused."""
     for size in range(1, 65):
-        root = merkle.root(HASHES[:size])
+        root = merkle.root(size, merkle.over(HASHES))
         for index in range(size):
-            proof = merkle.inclusion_proof(HASHES, index, size)
+            proof = merkle.inclusion_proof(index, size, merkle.over(HASHES))
             merkle.verify_inclusion(HASHES[index], index, size, proof, root)
             for wrong in {index ^ 1, (index + 1) % size} - {index}:
                 with pytest.raises(errors.ProofError):
@@ -70,10 +70,10 @@ def test_every_inclusion_proof_verifies_and_only_there():
 
 def test_every_consistency_proof_verifies():
     """All pairs of sizes up to 64; against another old root the proof is refused."""
-    roots = [merkle.root(HASHES[:size]) for size in range(65)]
+    roots = [merkle.root(size, merkle.over(HASHES)) for size in range(65)]
     for new in range(65):
         for old in range(new + 1):
-            proof = merkle.consistency_proof(HASHES, old, new)
+            proof = merkle.consistency_proof(old, new, merkle.over(HASHES))
             merkle.verify_consistency(old, new, roots[old], roots[new], proof)
             with pytest.raises(errors.ProofError):
                 merkle.verify_consistency(old, new, bytes(32), roots[new], proof)
@@ -101,9 +101,9 @@ def test_a_spoiled_inclusion_proof_is_refused(data):
     """Any flipped bit, any missing or added hash (attack 43)."""
     size = data.draw(st.integers(2, 64))
     index = data.draw(st.integers(0, size - 1))
-    proof = spoiled(data, merkle.inclusion_proof(HASHES, index, size))
+    proof = spoiled(data, merkle.inclusion_proof(index, size, merkle.over(HASHES)))
     with pytest.raises(errors.ProofError):
-        merkle.verify_inclusion(HASHES[index], index, size, proof, merkle.root(HASHES[:size]))
+        merkle.verify_inclusion(HASHES[index], index, size, proof, merkle.root(size, merkle.over(HASHES)))
 
 
 @given(st.data())
@@ -111,16 +111,18 @@ def test_a_spoiled_consistency_proof_is_refused(data):
     """Any flipped bit, any missing or added hash (attack 43)."""
     new = data.draw(st.integers(2, 64))
     old = data.draw(st.integers(1, new - 1))
-    proof = spoiled(data, merkle.consistency_proof(HASHES, old, new))
+    proof = spoiled(data, merkle.consistency_proof(old, new, merkle.over(HASHES)))
     with pytest.raises(errors.ProofError):
-        merkle.verify_consistency(old, new, merkle.root(HASHES[:old]), merkle.root(HASHES[:new]), proof)
+        merkle.verify_consistency(
+            old, new, merkle.root(old, merkle.over(HASHES)), merkle.root(new, merkle.over(HASHES)), proof
+        )
 
 
 @pytest.mark.parametrize(("old", "new"), [(3, 2), (-1, 4), (1, 65)])
 def test_sizes_that_cannot_be(old, new):
     """A log that shrinks, a negative size, more leaves than there are: no proof is made or believed."""
     with pytest.raises(errors.ProofError):
-        merkle.consistency_proof(HASHES, old, new)
+        merkle.consistency_proof(old, new, merkle.over(HASHES))
     with pytest.raises(errors.ProofError, match="cannot become" if old > new or old < 0 else "leads to|too short"):
         merkle.verify_consistency(old, new, HASHES[0], HASHES[0], [])
 
@@ -129,23 +131,25 @@ def test_sizes_that_cannot_be(old, new):
 def test_leaves_that_cannot_be(index, size):
     """An index beyond the tree: no proof is made or believed."""
     with pytest.raises(errors.ProofError):
-        merkle.inclusion_proof(HASHES, index, size)
+        merkle.inclusion_proof(index, size, merkle.over(HASHES))
     with pytest.raises(errors.ProofError):
         merkle.verify_inclusion(HASHES[0], index, size, [], HASHES[0])
 
 
 def test_the_empty_tree_is_consistent_with_all_and_no_other_root_is_empty():
     """From size 0 no proof is due, and none is taken."""
-    merkle.verify_consistency(0, 2, merkle.EMPTY, merkle.root(HASHES[:2]), [])
+    merkle.verify_consistency(0, 2, merkle.EMPTY, merkle.root(2, merkle.over(HASHES)), [])
     with pytest.raises(errors.ProofError):
-        merkle.verify_consistency(0, 2, merkle.EMPTY, merkle.root(HASHES[:2]), [HASHES[0]])
+        merkle.verify_consistency(0, 2, merkle.EMPTY, merkle.root(2, merkle.over(HASHES)), [HASHES[0]])
 
 
 def test_an_empty_proof_proves_only_equality():
     """Between two sizes at least one hash is due."""
     for old in (2, 3):
         with pytest.raises(errors.ProofError):
-            merkle.verify_consistency(old, 4, merkle.root(HASHES[:old]), merkle.root(HASHES[:4]), [])
+            merkle.verify_consistency(
+                old, 4, merkle.root(old, merkle.over(HASHES)), merkle.root(4, merkle.over(HASHES)), []
+            )
 
 
 def test_a_leaf_is_no_node():
@@ -156,8 +160,10 @@ def test_a_leaf_is_no_node():
 
 def test_a_proof_of_a_larger_tree_is_none_of_a_smaller():
     """Hashes beyond the tree's height are refused, though they would lead to the given roots."""
-    root = merkle.root(HASHES[:8])
+    root = merkle.root(8, merkle.over(HASHES))
     with pytest.raises(errors.ProofError, match="too long"):
-        merkle.verify_inclusion(HASHES[7], 0, 1, merkle.inclusion_proof(HASHES, 7, 8), root)
+        merkle.verify_inclusion(HASHES[7], 0, 1, merkle.inclusion_proof(7, 8, merkle.over(HASHES)), root)
     with pytest.raises(errors.ProofError, match="too long"):
-        merkle.verify_consistency(3, 4, merkle.root(HASHES[:7]), root, merkle.consistency_proof(HASHES, 7, 8))
+        merkle.verify_consistency(
+            3, 4, merkle.root(7, merkle.over(HASHES)), root, merkle.consistency_proof(7, 8, merkle.over(HASHES))
+        )
