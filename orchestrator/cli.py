@@ -10,26 +10,12 @@ import logging
 import shlex
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 import click
 from rich.console import Console
 
-from aggregation import errors as aggregation_errors
-from client import errors as client_errors
-from exchange import errors as exchange_errors
-from ledger import errors as ledger_errors
-from orchestrator import bench, errors
-
-OURS = (
-    aggregation_errors.AggregationError,
-    client_errors.ClientError,
-    exchange_errors.ExchangeError,
-    ledger_errors.LedgerError,
-    errors.OrchestratorError,
-    OSError,
-)
-
+from orchestrator import errors
+from orchestrator.commands import bench, refusal
 
 RUNS = Path("runs")
 
@@ -78,8 +64,8 @@ def run(overrides: tuple[str, ...], *, as_json: bool) -> None:
         except KeyboardInterrupt:
             console.print(f"stopped; nothing is lost. To resume: {shlex.join(['folkmoot', 'run', *overrides])}")
             sys.exit(130)
-        except OURS as error:
-            _fail(error)
+        except refusal.OURS as error:
+            refusal.fail(error)
         if as_json:
             record = came_to.to_record() | {"folder": str(root), "plots": [str(path) for path in drawn]}
             click.echo(json.dumps(record))
@@ -90,7 +76,7 @@ def run(overrides: tuple[str, ...], *, as_json: bool) -> None:
     try:
         config.launch(overrides, job)
     except errors.ConfigError as error:
-        _fail(error)
+        refusal.fail(error)
 
 
 @cli.command()
@@ -114,10 +100,10 @@ def audit(run_folder: Path | None, *, as_json: bool) -> None:
         with console.status("auditing") as status:
             where = folder.RunFolder(root=run_folder) if run_folder else folder.newest(RUNS)
             report = replay.Replay(where, lambda number, total: status.update(f"round {number} of {total}")).audit()
-    except OURS as error:
+    except refusal.OURS as error:
         if as_json:
             click.echo(json.dumps({"ok": False, "difference": str(error)}))
-        _fail(error)
+        refusal.fail(error)
     if as_json:
         click.echo(json.dumps({"ok": True} | dataclasses.asdict(report)))
     else:
@@ -152,8 +138,8 @@ def infer(run_folder: Path | None, cid: str | None, inputs: Path | None, *, as_j
         else:
             predictions = model.predict(inference.read_inputs(inputs))
             record |= {"predictions": predictions}
-    except OURS as error:
-        _fail(error)
+    except refusal.OURS as error:
+        refusal.fail(error)
     if as_json:
         click.echo(json.dumps(record))
         return
@@ -167,13 +153,6 @@ def infer(run_folder: Path | None, cid: str | None, inputs: Path | None, *, as_j
 
 
 cli.add_command(bench.bench)
-
-
-def _fail(error: Exception) -> NoReturn:
-    """One sentence, and the exit code that the error's type has."""
-    said = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else str(error)
-    click.echo(f"folkmoot: {said}", err=True)
-    sys.exit(getattr(error, "exit_code", 1))
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""The groups of the command line: each module is what one word after `folkmoot` can do."""

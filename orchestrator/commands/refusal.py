@@ -1,0 +1,28 @@
+"""How a command says that it cannot: one sentence on standard error, and the exit code of the error's type."""
+
+import sys
+from typing import NoReturn
+
+import click
+
+from aggregation import errors as aggregation_errors
+from client import errors as client_errors
+from exchange import errors as exchange_errors
+from ledger import errors as ledger_errors
+from orchestrator import errors
+
+OURS = (
+    aggregation_errors.AggregationError,
+    client_errors.ClientError,
+    exchange_errors.ExchangeError,
+    ledger_errors.LedgerError,
+    errors.OrchestratorError,
+    OSError,
+)
+
+
+def fail(error: Exception) -> NoReturn:
+    """Nothing; the process ends, 1 where the error's type says no other code."""
+    said = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else str(error)
+    click.echo(f"folkmoot: {said}", err=True)
+    sys.exit(getattr(error, "exit_code", 1))
