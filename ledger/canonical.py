@@ -11,7 +11,7 @@ order of code points, and the string escapes of the standard library are those o
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from ledger import errors
 
@@ -36,10 +36,7 @@ def encode(value: Json, *, limit: int = MAX_BYTES) -> bytes:
     Reference: RFC 8785 (JSON Canonicalization Scheme), section 3.2; docs/protocol.md P1.
     """
     _check(value, MAX_DEPTH)
-    try:
-        data = _ENCODER.encode(value).encode()
-    except UnicodeEncodeError as error:
-        raise errors.StatementError(f"string with a lone surrogate: {error}, expected Unicode scalar values") from error
+    data = _written(value)
     _bound(data, limit)
     return data
 
@@ -59,9 +56,19 @@ def decode(data: bytes, *, limit: int = MAX_BYTES) -> Json:
         raise errors.StatementError(f"{data[:60]!r} is not JSON in UTF-8: {error}") from error
     except RecursionError as error:
         raise errors.StatementError(f"nested deeper than {MAX_DEPTH} levels: {data[:60]!r}") from error
-    if encode(value, limit=limit) != data:
+    # The decoder has refused keys and numbers outside the profile; only depth is left, and few brackets cannot be deep.
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+        _check(value, MAX_DEPTH)
+    if _written(value) != data:
         raise errors.StatementError(f"{data[:60]!r} is JSON, but not in canonical form", code="non-canonical")
     return value
+
+
+def _written(value: Json) -> bytes:
+    try:
+        return _ENCODER.encode(value).encode()
+    except UnicodeEncodeError as error:
+        raise errors.StatementError(f"string with a lone surrogate: {error}, expected Unicode scalar values") from error
 
 
 def _bound(data: bytes, limit: int) -> None:
@@ -95,19 +102,29 @@ def _check_key(key: object) -> None:
         raise errors.StatementError(f"object key {str(key)[:60]!r}, expected printable ASCII")
 
 
-def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+def _members(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     members = dict(pairs)
     if len(members) != len(pairs):
         raise errors.StatementError(f"an object of {len(pairs)} members repeats a key, expected distinct keys")
+    joined = "".join(members)
+    if not (joined.isascii() and joined.isprintable()):
+        for key in members:
+            _check_key(key)
     return members
 
 
 def _integer(text: str) -> int:
     # Bounded before int(): the conversion of a long numeral is quadratic.
-    if len(text) > MAX_DIGITS:
+    if len(text) > MAX_DIGITS or abs(number := int(text)) > MAX_INTEGER:
         raise errors.StatementError(f"integer of {len(text)} characters, expected at most 2^53-1")
-    return int(text)
+    return number
+
+
+def _no_number(text: str) -> NoReturn:
+    raise errors.StatementError(f"number {text[:60]}, expected an integer")
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_integer)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_members, parse_int=_integer, parse_float=_no_number, parse_constant=_no_number
+)
