@@ -53,13 +53,19 @@ class LogCheckpoint:
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
 
 
-def sign(checkpoint: LogCheckpoint, key: keys.SigningKey) -> bytes:
+def sign(checkpoint: LogCheckpoint, key: keys.SigningKey, *more: note.Signs, now: int = 0) -> bytes:
     """The signed note of a checkpoint; the key goes by the name of the log's origin.
+
+    Args:
+        checkpoint: What is promised.
+        key: The log's Ed25519 key.
+        more: Who signs too, after it, such as `cosignature.Signer` with an ML-DSA-44 key under the log's origin.
+        now: Seconds since 1970, for signatures that state a time.
 
     Raises:
         StatementError: The origin cannot be a key name.
     """
-    return note.sign(str(checkpoint), checkpoint.origin, key)
+    return note.sign(str(checkpoint), [note.Signer(name=checkpoint.origin, key=key), *more], now)
 
 
 def verify(data: bytes, origin: str, public_key: keys.PublicKey) -> LogCheckpoint:
@@ -71,7 +77,7 @@ def verify(data: bytes, origin: str, public_key: keys.PublicKey) -> LogCheckpoin
 
     Reference: C2SP tlog-checkpoint 1.0.0; docs/protocol.md P5.
     """
-    return _of_origin(note.open(data, origin, public_key), origin)
+    return _of_origin(note.open(data, [note.Verifier(name=origin, key=public_key)]).text, origin)
 
 
 def unverified(data: bytes, origin: str) -> LogCheckpoint:

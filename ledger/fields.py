@@ -14,6 +14,9 @@ from ledger import canonical, errors, keys
 T = TypeVar("T")
 
 MAX_RUNTIME_ENTRIES = 16
+# The accounts of credit: where a run's credit comes from, and the prefix of a member's own.
+ISSUED = "issued"
+MEMBER = "member:"
 
 _BECH32 = "[02-9ac-hj-np-z]"
 
@@ -61,17 +64,19 @@ def items(read_item: Callable[[canonical.Json], T]) -> Callable[[canonical.Json]
     return read
 
 
-def pairs(read_item: Callable[[canonical.Json], T]) -> Callable[[canonical.Json], tuple[tuple[str, T], ...]]:
-    """A reader of lists of [member, item], in ascending order of member, no member twice."""
+def pairs(
+    read_key: Callable[[canonical.Json], str], read_item: Callable[[canonical.Json], T]
+) -> Callable[[canonical.Json], tuple[tuple[str, T], ...]]:
+    """A reader of lists of [key, item], in ascending order of key, no key twice."""
 
     def read_pair(value: canonical.Json) -> tuple[str, T]:
         if not isinstance(value, list) or len(value) != 2:
-            refuse(value, "a pair [member, item]")
-        return read_name(value[0]), read_item(value[1])
+            refuse(value, "a pair [key, item]")
+        return read_key(value[0]), read_item(value[1])
 
     def read(value: canonical.Json) -> tuple[tuple[str, T], ...]:
         read_pairs = items(read_pair)(value)
-        _ascending([name for name, _ in read_pairs])
+        _ascending([key for key, _ in read_pairs])
         return read_pairs
 
     return read
@@ -136,7 +141,25 @@ def read_recipients(value: canonical.Json) -> tuple[str, ...]:
     return recipients
 
 
-read_name = text(r"[a-z0-9][a-z0-9-]{0,62}", "a name: a-z, 0-9 and hyphen, at most 63 characters")
+def read_signature(value: canonical.Json) -> str:
+    """The 64 bytes of an Ed25519 signature in base64, standard, padded and canonical."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9+/]{85}[AQgw]==", value):
+        refuse(value, "the base64 of 64 bytes")
+    return value
+
+
+def read_postings(value: canonical.Json) -> tuple[tuple[str, int], ...]:
+    """Pairs [account, micro-credits], accounts ascending, amounts not zero and in sum exactly zero."""
+    postings = pairs(read_account, integer(-canonical.MAX_INTEGER))(value)
+    if any(amount == 0 for _, amount in postings) or sum(amount for _, amount in postings) != 0:
+        refuse(value, "amounts that are not zero and sum to zero")
+    return postings
+
+
+_NAME = "[a-z0-9][a-z0-9-]{0,62}"
+_TRANSFER = "[a-z0-9][a-z0-9./-]{0,62}"
+read_name = text(_NAME, "a name: a-z, 0-9 and hyphen, at most 63 characters")
+read_account = text(f"{ISSUED}|{MEMBER}{_NAME}", f"an account: {ISSUED}, or {MEMBER} and a name")
 read_hex64 = text(r"[0-9a-f]{64}", "64 lower-case hex digits")
 # CIDv1, base32, raw or dag-pb, sha2-256: the first characters spell the four prefix bytes, and the last character's
 # two spare bits are zero, so that one block has one text.
@@ -150,11 +173,16 @@ read_natural = integer(0)
 read_exponent = integer(-60, 30)
 
 Name = Annotated[str, read_name]
-Role = Annotated[str, text("holder", "the role 'holder'")]
+Role = Annotated[str, text("holder|aggregator", "the role 'holder' or 'aggregator'")]
 SshKey = Annotated[str, read_ssh_key]
 Hex64 = Annotated[str, read_hex64]
 Cid = Annotated[str, read_cid]
 Identity = Annotated[str, read_identity]
+Signature = Annotated[str, read_signature]
+Reason = Annotated[str, read_reason]
+TransferId = Annotated[str, text(_TRANSFER, "an id: a-z, 0-9, dot, slash and hyphen, at most 63 characters")]
+TransferCode = Annotated[str, text("round|reversal", "the code 'round' or 'reversal'")]
+Reverses = Annotated[str, text(f"({_TRANSFER})?", "the id of a transfer, or nothing")]
 Natural = Annotated[int, read_natural]
 Positive = Annotated[int, integer(1)]
 Object = Annotated[dict[str, Any], read_object]
@@ -164,5 +192,5 @@ Members = Annotated[tuple[str, ...], ascending(read_name)]
 Recipients = Annotated[tuple[str, ...], read_recipients]
 Exponents = Annotated[tuple[int, ...], items(read_exponent)]
 Positions = Annotated[tuple[int, ...], ascending(read_natural)]
-Reasons = Annotated[tuple[tuple[str, str], ...], pairs(read_reason)]
-Amounts = Annotated[tuple[tuple[str, int], ...], pairs(read_natural)]
+Reasons = Annotated[tuple[tuple[str, str], ...], pairs(read_name, read_reason)]
+Postings = Annotated[tuple[tuple[str, int], ...], read_postings]

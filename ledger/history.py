@@ -5,22 +5,25 @@ The text of the protocol, as code::
     genesis                                    first, by the coordinator, under the key it names
     member.enrol                               by the member, under the key it names; a new name, a new key
     member.role                                by the coordinator
+    member.rotate                              by the member, under its present key; a new key
+    member.revoke                              by the coordinator, or by the member about itself
     round.open                                 by the coordinator; round n+1 from the last checkpoint, between rounds
     update.offer* seal commit credit disclose? in this order (`rounds`)
+    round.cosign                               by an aggregator; a commit of the round in progress or of the one before
+    credit.transfer, code `reversal`           by the coordinator; once for each round paid (`transfers`)
 
-A key counts from the position that enrols it; no clock decides anything.
+A key counts from the position after the one that enrols it or changes to it; no clock decides anything.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from ledger import dsse, errors, keys, leaf, membership, rounds, statements
+from ledger import dsse, errors, keys, leaf, membership, rounds, statements, transfers
 
 Phase = rounds.Phase
-
 DISCLOSURES = ("public", "none")
 
 _COORDINATOR_ONLY = (
@@ -47,6 +50,7 @@ class History:
         checkpoint: CID that the next round starts from: the genesis' or the last committed one.
         current: The round in progress; None between rounds.
         finished: The last round that is over.
+        payments: What each round paid, for reversals.
         balances: Member -> micro-credits, of the members ever paid.
         times_accepted: Member -> rounds in which it was accepted.
         times_rejected: Member -> rounds in which it was rejected.
@@ -61,6 +65,7 @@ class History:
     checkpoint: str | None = None
     current: rounds.RoundRecord | None = None
     finished: rounds.RoundRecord | None = None
+    payments: transfers.Payments = transfers.NONE
     balances: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     times_accepted: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     times_rejected: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
@@ -100,11 +105,7 @@ def replay(entries: Iterable[leaf.Entry]) -> History:
     """The history of a log from its first entry on.
 
     Raises:
-        StatementError: A payload that is no statement.
-        SignatureError: A statement that its author did not sign.
-        HistoryError: A statement that does not fit.
-
-    Reference: docs/protocol.md P6.
+        StatementError, SignatureError, HistoryError: As `apply`.
     """
     history = EMPTY
     for entry in entries:
@@ -112,13 +113,20 @@ def replay(entries: Iterable[leaf.Entry]) -> History:
     return history
 
 
-def apply(history: History, entry_seq: int, envelope: dsse.Envelope) -> History:
+def apply(
+    history: History,
+    entry_seq: int,
+    envelope: dsse.Envelope,
+    *,
+    verify: Callable[[dsse.Envelope, keys.PublicKey], object] = dsse.verify,
+) -> History:
     """The history with one more statement, or a refusal; `history` itself never changes.
 
     Args:
         history: What the log says before.
         entry_seq: Position of the entry, equal to `history.size`.
         envelope: The signed statement.
+        verify: What is done about the signature; whoever puts it off must not believe the history before (`verification`).
 
     Raises:
         StatementError: The payload is no statement.
@@ -131,48 +139,40 @@ def apply(history: History, entry_seq: int, envelope: dsse.Envelope) -> History:
         raise errors.HistoryError("out-of-order", f"entry {entry_seq}, expected entry {history.size}")
     statement = statements.parse(envelope.payload)
     if isinstance(statement, statements.Genesis) != (history.run is None):
-        raise errors.HistoryError(
-            "out-of-order", f"{type(statement).__name__} at entry {entry_seq}: genesis is first and only first"
-        )
-    dsse.verify(envelope, _key(history, statement))
+        message = f"{type(statement).__name__} at entry {entry_seq}: genesis is first and only first"
+        raise errors.HistoryError("out-of-order", message)
+    verify(envelope, membership.signing_key(history.members, statement))
     if not isinstance(statement, statements.Genesis) and statement.run != history.run:
         raise errors.HistoryError("wrong-run", f"statement for run {statement.run}, expected {history.run}")
     if isinstance(statement, _COORDINATOR_ONLY) and statement.author != history.coordinator:
-        raise errors.HistoryError(
-            "not-entitled", f"{type(statement).__name__} by {statement.author}, expected the coordinator"
-        )
+        message = f"{type(statement).__name__} by {statement.author}, expected the coordinator"
+        raise errors.HistoryError("not-entitled", message)
     match statement:
         case statements.Genesis():
-            told = _genesis(history, envelope.eid, statement)
-        case statements.MemberEnrol():
-            enrolled = membership.enrol(history.members, statement, seq=entry_seq)
-            told = dataclasses.replace(history, members=enrolled)
-        case statements.MemberRole():
-            told = dataclasses.replace(history, members=membership.entitle(history.members, statement))
+            return _genesis(history, envelope.eid, statement)
         case statements.RoundOpen():
-            told = _open(history, statement)
+            return _open(history, statement)
+        case statements.RoundCosign():
+            return _cosigned(history, statement)
+        case statements.CreditTransfer(code="reversal"):
+            return _moved(history, history.payments.reversed(statement), statement)
+        case statements.MemberEnrol() | statements.MemberRole() | statements.MemberRotate() | statements.MemberRevoke():
+            return _grown(history, members=membership.apply(history.members, statement, seq=entry_seq))
         case _:
-            told = _continue(history, entry_seq, statement)
-    return dataclasses.replace(told, size=entry_seq + 1)
+            return _continue(history, entry_seq, envelope.eid, statement)
 
 
-def _key(history: History, statement: statements.Predicate) -> keys.PublicKey:
-    # The two statements that name a key are signed with that very key: proof of possession.
-    match statement:
-        case statements.Genesis(key=line) | statements.MemberEnrol(key=line):
-            return keys.PublicKey.parse(line)
-    return membership.named(history.members, statement.author).key
+def _grown(history: History, **said: Any) -> History:  # noqa: ANN401 - of the types of the fields
+    return dataclasses.replace(history, size=history.size + 1, **said)
 
 
 def _genesis(history: History, eid: str, statement: statements.Genesis) -> History:
     match statement.plan:
-        case {"credit": {"pool": pool}, "disclosure": disclosure} if type(pool) is int and pool >= 0:
-            sound = disclosure in DISCLOSURES
+        case {"credit": {"pool": pool}, "disclosure": kind} if type(pool) is int and pool >= 0 and kind in DISCLOSURES:
+            pass
         case _:
-            sound = False
-    if not sound:
-        raise errors.HistoryError("bad-plan", f"a plan without credit.pool >= 0 or a disclosure out of {DISCLOSURES}")
-    return dataclasses.replace(
+            raise errors.HistoryError("bad-plan", f"expected credit.pool >= 0 and a disclosure out of {DISCLOSURES}")
+    return _grown(
         history,
         run=eid,
         plan=statement.plan,
@@ -184,38 +184,39 @@ def _genesis(history: History, eid: str, statement: statements.Genesis) -> Histo
 
 def _open(history: History, statement: statements.RoundOpen) -> History:
     if history.phase != Phase.IDLE:
-        raise errors.HistoryError(
-            "out-of-order", f"RoundOpen while the round is {history.phase}, expected {Phase.IDLE}"
-        )
+        raise errors.HistoryError("out-of-order", f"RoundOpen while the round is {history.phase}, expected idle")
     if statement.round != history.round + 1:
         raise errors.HistoryError("wrong-round", f"round {statement.round}, expected {history.round + 1}")
     if statement.parent != history.checkpoint:
         raise errors.HistoryError("wrong-parent", f"round from {statement.parent}, expected {history.checkpoint}")
     for name in statement.cohort:
-        if membership.named(history.members, name).role != "holder":
-            raise errors.HistoryError("not-entitled", f"{name} is in the cohort without being a holder")
-    return dataclasses.replace(history, current=rounds.RoundRecord(open=statement))
+        membership.require(history.members, name, "holder")
+    return _grown(history, current=rounds.RoundRecord(open=statement))
 
 
-def _continue(history: History, seq: int, statement: statements.RoundStatement) -> History:
+def _continue(history: History, seq: int, eid: str, statement: statements.RoundStatement) -> History:
     record = history.current
     if record is None:
         raise errors.HistoryError("out-of-order", f"{type(statement).__name__} between rounds")
     match statement:
         case statements.UpdateOffer():
-            return dataclasses.replace(history, current=rounds.offer(record, seq, statement))
+            return _grown(history, current=rounds.offer(record, seq, statement))
         case statements.RoundSeal():
-            return dataclasses.replace(history, current=rounds.seal(record, statement))
+            return _grown(history, current=rounds.seal(record, statement))
         case statements.RoundCommit():
-            return _committed(history, rounds.commit(record, statement), statement)
+            return _committed(history, rounds.commit(record, statement, eid=eid), statement)
         case statements.CreditTransfer():
-            return _credited(history, rounds.credit(record, statement, pool=history.plan["credit"]["pool"]), statement)
+            credited = rounds.credit(record, statement, pool=history.plan["credit"]["pool"])
+            paid = _moved(history, history.payments.paid(statement), statement)
+            if history.plan["disclosure"] == "public":
+                return dataclasses.replace(paid, current=credited)
+            return dataclasses.replace(paid, current=None, finished=credited)
         case statements.RoundDisclose():
-            return dataclasses.replace(history, current=None, finished=rounds.disclose(record, statement))
+            return _grown(history, current=None, finished=rounds.disclose(record, statement))
 
 
 def _committed(history: History, record: rounds.RoundRecord, statement: statements.RoundCommit) -> History:
-    return dataclasses.replace(
+    return _grown(
         history,
         current=record,
         round=statement.round,
@@ -225,11 +226,20 @@ def _committed(history: History, record: rounds.RoundRecord, statement: statemen
     )
 
 
-def _credited(history: History, record: rounds.RoundRecord, statement: statements.CreditTransfer) -> History:
-    paid = dataclasses.replace(history, balances=_add(history.balances, statement.postings))
-    if history.plan["disclosure"] == "public":
-        return dataclasses.replace(paid, current=record)
-    return dataclasses.replace(paid, current=None, finished=record)
+def _moved(history: History, payments: transfers.Payments, statement: statements.CreditTransfer) -> History:
+    balances = _add(history.balances, transfers.changes(statement.postings).items())
+    return _grown(history, balances=balances, payments=payments)
+
+
+def _cosigned(history: History, statement: statements.RoundCosign) -> History:
+    membership.require(history.members, statement.author, "aggregator")
+    # Only these two rounds: a cosignature of an older one would need every commit since the genesis to be kept.
+    current, finished = history.current, history.finished
+    if current is not None and current.open.round == statement.round:
+        return _grown(history, current=rounds.cosign(current, statement))
+    if finished is not None and finished.open.round == statement.round:
+        return _grown(history, finished=rounds.cosign(finished, statement))
+    raise errors.HistoryError("wrong-round", f"round {statement.round} is neither in progress nor the one before")
 
 
 def _add(totals: Mapping[str, int], postings: Iterable[tuple[str, int]]) -> Mapping[str, int]:

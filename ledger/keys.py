@@ -5,7 +5,7 @@ A public key is the line ``ssh-ed25519 <base64>`` without comment, its blob the 
     00 00 00 0b "ssh-ed25519" 00 00 00 20 <32 bytes>
 
 and its fingerprint ``SHA256:<base64 of sha256(blob), no padding>``, as `ssh-keygen -l` prints it. A private key is an
-unencrypted `openssh-key-v1` file that only its owner can read.
+`openssh-key-v1` file that only its owner can read, plain or under a passphrase (bcrypt and AES-256-CTR, as OpenSSH does it).
 """
 
 import base64
@@ -28,6 +28,7 @@ from ledger import errors
 _LINE = "ssh-ed25519 "
 _BLOB = b"\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20"
 _MAX_FILE = 16 * 1024
+MAX_PASSPHRASE = 1023
 _PRIME = 2**255 - 19
 # The y coordinates of the eight points of small order. Under such a key a stranger can make signatures that verify.
 # Reference: libsodium, ed25519_ref10.c, ge25519_has_small_order.
@@ -114,48 +115,76 @@ class SigningKey:
         return cls(ed25519.Ed25519PrivateKey.generate())
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path, passphrase: bytes | None = None) -> Self:
         """The key of an OpenSSH private key file.
 
+        Args:
+            path: The file.
+            passphrase: What it is protected by, 1 to 1,023 bytes; a plain key is read whatever is given.
+
         Raises:
-            KeyFileError: The file is missing, a symlink, not a regular file, open to group or others, protected by a
-                passphrase, or holds anything but one Ed25519 key.
+            ProtectedKeyError: It is protected, and no passphrase was given.
+            PassphraseError: It is protected by another passphrase.
+            KeyFileError: The file is missing, a symlink, not a regular file, open to group or others, or holds anything
+                but one Ed25519 key.
 
         Reference: OpenSSH PROTOCOL.key; docs/protocol.md P2.
         """
-        data = _read_private(path)
+        data = read_private(path)
         try:
-            private = serialization.load_ssh_private_key(data, password=None)
-        except TypeError as error:
-            raise errors.KeyFileError(f"{path} is protected by a passphrase, expected a plain key") from error
+            private = _unlocked(data, path, passphrase)
         except (ValueError, UnsupportedAlgorithm) as error:
             raise errors.KeyFileError(f"{path} is not an OpenSSH private key: {error}") from error
         if not isinstance(private, ed25519.Ed25519PrivateKey):
             raise errors.KeyFileError(f"{path} holds {type(private).__name__}, expected an Ed25519 key")
         return cls(private)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, passphrase: bytes | None = None) -> None:
         """Nothing; the key is on disk at `path`, readable by its owner alone, complete or not there at all.
+
+        Args:
+            path: Where nothing is yet.
+            passphrase: What to protect the file by, 1 to 1,023 bytes; None for a plain key.
 
         Raises:
             KeyFileError: Something is at `path` already, or the file system refuses.
+            PassphraseError: The passphrase has another length.
         """
-        data = self._private.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-        )
-        try:
-            _create_private(path, data)
-        except FileExistsError as error:
-            raise errors.KeyFileError(f"{path} exists, and a key is never overwritten") from error
-        except OSError as error:
-            raise errors.KeyFileError(f"{path} cannot be written: {error}") from error
+        protection: serialization.KeySerializationEncryption = serialization.NoEncryption()
+        if passphrase is not None:
+            if not 1 <= len(passphrase) <= MAX_PASSPHRASE:
+                raise errors.PassphraseError(f"a passphrase of {len(passphrase)} bytes, expected 1 to {MAX_PASSPHRASE}")
+            protection = serialization.BestAvailableEncryption(passphrase)
+        data = self._private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, protection)
+        write_private(path, data)
 
     def sign(self, data: bytes) -> bytes:
         """The 64-byte signature over `data` (RFC 8032 section 5.1.6)."""
         return self._private.sign(data)
 
 
-def _read_private(path: Path) -> bytes:
+def _unlocked(data: bytes, path: Path, passphrase: bytes | None) -> object:
+    try:
+        return serialization.load_ssh_private_key(data, password=None)
+    except TypeError:
+        pass  # what the library says of a protected key, before it looks at anything else
+    if not passphrase:
+        raise errors.ProtectedKeyError(f"{path} is protected by a passphrase, and none was given")
+    try:
+        return serialization.load_ssh_private_key(data, password=passphrase)
+    except ValueError as error:
+        # OpenSSH's own test: the same random number twice at the start of what was encrypted.
+        if "checksum" not in str(error) and len(passphrase) <= MAX_PASSPHRASE:
+            raise
+        raise errors.PassphraseError(f"{path} does not open with this passphrase") from error
+
+
+def read_private(path: Path) -> bytes:
+    """The bytes of a file that only its owner can read.
+
+    Raises:
+        KeyFileError: The file is missing, a symlink, not a regular file, open to group or others, or too long for a key.
+    """
     # O_NONBLOCK so that a FIFO in the place of the key cannot hang us; the checks are on the descriptor we then read.
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -167,8 +196,22 @@ def _read_private(path: Path) -> bytes:
     except OSError as error:
         raise errors.KeyFileError(f"{path} cannot be read as a key file: {error}") from error
     if len(data) > _MAX_FILE:
-        raise errors.KeyFileError(f"{path} is longer than {_MAX_FILE} bytes, expected an Ed25519 key")
+        raise errors.KeyFileError(f"{path} is longer than {_MAX_FILE} bytes, expected a key")
     return data
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Nothing; `data` is on disk at `path`, readable by its owner alone, complete or not there at all.
+
+    Raises:
+        KeyFileError: Something is at `path` already, or the file system refuses.
+    """
+    try:
+        _create_private(path, data)
+    except FileExistsError as error:
+        raise errors.KeyFileError(f"{path} exists, and a key is never overwritten") from error
+    except OSError as error:
+        raise errors.KeyFileError(f"{path} cannot be written: {error}") from error
 
 
 def _create_private(path: Path, data: bytes) -> None:

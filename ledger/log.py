@@ -1,52 +1,49 @@
-"""The log: entries in an SQLite database, appended by compare-and-append, published as signed checkpoints.
+"""The log: entries in a store, appended by compare-and-append, published as signed checkpoints.
 
-Beside the database lies `checkpoint`, the last note that was published. It is the high-water mark: a database that lost
-its tail (a damaged write-ahead log is cut silently at the first bad frame) or was exchanged for an older copy no longer
-has that root, and is refused.
+Outside the store lies the file `checkpoint`, the last note that was published. It is the high-water mark: a store that
+lost its tail (SQLite cuts a damaged write-ahead log silently at the first bad frame, an asynchronous PostgreSQL standby
+may be promoted without its last commits) or was exchanged for an older copy no longer has that root, and is refused.
 """
 
-import collections
-import contextlib
-import os
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
-from ledger import checkpoint, database, dsse, errors, keys, leaf, note, rows
+from ledger import checkpoint, dsse, errors, keys, leaf, nodes, places, promises, prover, rows, store
 
 Entry = leaf.Entry
 
 
 class Log:
-    """An open log. Not for use by several threads; several processes may open the same database."""
+    """An open log. Not for use by several threads; several processes may open the same store."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, origin: str, *, read_only: bool) -> None:
-        self._connection = connection
+    def __init__(self, source: store.Store, path: Path, origin: str, *, read_only: bool) -> None:
+        self._store = source
         self._read_only = read_only
-        self._published = path.with_name("checkpoint")
+        self._published = path
         self._origin = origin
 
     @classmethod
-    def open(cls, path: Path, *, origin: str, read_only: bool = False) -> Self:
-        """The log in the database `path`, created if it is not there, checked against its last published checkpoint.
+    def open(cls, place: Path | str, *, origin: str, published: Path | None = None, read_only: bool = False) -> Self:
+        """The log in `place`, created if it is not there, checked against its last published checkpoint.
 
         Args:
-            path: The database; the checkpoint is the file `checkpoint` in the same folder.
+            place: An SQLite file, or the `postgresql://` URL of a database that holds this log and no other.
             origin: The log's name, as it stands in its checkpoints.
+            published: The file of the last published checkpoint; by default `checkpoint` beside an SQLite file.
             read_only: Write nothing, create nothing.
 
         Raises:
-            RollbackError: The database has fewer entries than a checkpoint names, or another root at its size.
-            CorruptError: The database or the checkpoint is damaged, or of another log.
+            RollbackError: The store has fewer entries than a checkpoint names, or another root at its size.
+            CorruptError: The store or the checkpoint is damaged, or of another log.
             LogError: It cannot be opened.
 
         Reference: docs/protocol.md P5.
         """
-        log = cls(database.connect(path, read_only=read_only), path, origin, read_only=read_only)
+        source, path = places.open(place, origin=origin, published=published, read_only=read_only)
+        log = cls(source, path, origin, read_only=read_only)
         try:
-            with database.translated():
-                log._check_promises()
+            promises.check(source, path, origin)
         except BaseException:
             log.close()
             raise
@@ -59,14 +56,13 @@ class Log:
         self.close()
 
     def close(self) -> None:
-        """Nothing; the database is closed."""
-        self._connection.close()
+        """Nothing; the store is closed."""
+        self._store.close()
 
     @property
     def size(self) -> int:
         """Number of entries."""
-        with database.translated():
-            return rows.size(self._connection)
+        return self._store.size()
 
     @property
     def head(self) -> str:
@@ -75,18 +71,51 @@ class Log:
         Raises:
             CorruptError: The last leaf does not have its stored hash.
         """
-        with database.translated():
-            return rows.head(self._connection)
+        return rows.head(self._store)
 
-    def root(self) -> bytes:
-        """The tree's 32-byte root, over the stored leaf hashes.
+    def node(self, level: int, index: int) -> bytes:
+        """The root of the perfect subtree over the 2^level leaves from index * 2^level on, as the store has it.
 
         Raises:
-            CorruptError: A row is missing or its hash is no hash.
+            CorruptError: A row is missing, or the log has fewer leaves.
         """
-        with database.translated():
-            size = self.size
-            return rows.roots(self._connection, {size})[size]
+        return nodes.tree(self._store)(level, index)
+
+    def root(self, size: int | None = None) -> bytes:
+        """The 32-byte root of the tree over the first `size` entries, from stored hashes and nodes.
+
+        The root leads to the next signed one, where there is one at this size or beyond.
+
+        Args:
+            size: 0 <= size <= the log's; None for all entries.
+
+        Raises:
+            ProofError: The log has fewer entries.
+            CorruptError: A row is missing, or the root does not lead to the signed one.
+        """
+        return prover.Prover(self._store, self._origin).root(size)
+
+    def inclusion(self, index: int, size: int) -> list[bytes]:
+        """The audit path of the entry at `index` in the tree over the first `size`, lowest node first, verified.
+
+        Raises:
+            ProofError: There is no such entry in a tree of this size, or the log has fewer entries.
+            CorruptError: The proof does not lead from the leaf to the root.
+
+        Reference: RFC 6962 section 2.1.1; docs/protocol.md P4.
+        """
+        return prover.Prover(self._store, self._origin).inclusion(index, size)
+
+    def consistency(self, old: int, new: int) -> list[bytes]:
+        """That the tree over the first `old` entries is a prefix of the one over the first `new`, verified.
+
+        Raises:
+            ProofError: `old` is larger than `new`, or the log has fewer entries.
+            CorruptError: The proof does not lead to both roots.
+
+        Reference: RFC 6962 section 2.1.2; docs/protocol.md P4.
+        """
+        return prover.Prover(self._store, self._origin).consistency(old, new)
 
     def append(self, envelopes: Sequence[dsse.Envelope], *, head: str) -> list[int]:
         """The positions of the envelopes, appended in one durable transaction, all or none.
@@ -101,18 +130,23 @@ class Log:
         Raises:
             ConflictError: The head is another one; nothing was appended.
             CorruptError: The last entry is damaged; chaining to it would damage the log for good.
-            LogError: The database refused. Append the same again.
+            LogError: The store refused. Append the same again.
 
         Reference: docs/protocol.md P4.
         """
-        with self._transaction():
-            known = {envelope.eid: rows.position(self._connection, envelope.eid) for envelope in envelopes}
-            if None in known.values():
-                current = rows.head(self._connection)
+        asked = {bytes.fromhex(envelope.eid): envelope for envelope in envelopes}
+
+        def work() -> list[int]:
+            known = self._store.positions(list(asked))
+            new = {eid: envelope for eid, envelope in asked.items() if eid not in known}
+            if new:
+                current = rows.head(self._store)
                 if head != current:
                     raise errors.ConflictError(f"head is {current} at size {self.size}, expected {head}")
-                self._insert(envelopes, known, head)
-        return [seq for seq in (known[envelope.eid] for envelope in envelopes) if seq is not None]
+                known |= nodes.append(self._store, rows.chain(new, self.size, head))
+            return [known[bytes.fromhex(envelope.eid)] for envelope in envelopes]
+
+        return self._write(work)
 
     def entries(self, start: int = 0, stop: int | None = None) -> Iterator[leaf.Entry]:
         """The entries from `start` to before `stop` or the end, each checked against its row and the one before.
@@ -127,122 +161,90 @@ class Log:
         Raises:
             CorruptError: At the first entry that is missing or differs in leaf, hash, chain or eid.
         """
-        with database.translated():
-            size = self.size
-            yield from rows.entries(self._connection, start, size if stop is None else min(stop, size))
+        size = self.size
+        yield from rows.entries(self._store, start, size if stop is None else min(stop, size))
 
     def publish(self, key: keys.SigningKey) -> bytes:
         """The signed checkpoint of the log as it stands: stored first, then written to the file `checkpoint`.
 
-        Before anything is signed, the root is recomputed from the stored hashes; it must pass through the last signed
-        root, and every leaf since that one is hashed anew. A size that was signed once keeps its note.
+        Before anything is signed, the tree's edge at the last signed size must have the signed root; from there on
+        every leaf is hashed anew and every stored node compared. A size that was signed once keeps its note.
 
         Raises:
-            CorruptError: A hash, a leaf or the last signed root does not agree with the rest; nothing was signed.
+            RollbackError: The store no longer has what was published; nothing was signed.
+            CorruptError: A leaf, a hash, a node or the last signed root does not agree with the rest; nothing was signed.
             SignatureError: This size was signed already, by another key.
-            LogError: The database or the file system refused. Publish again.
+            LogError: The store or the file system refused. Publish again.
 
         Reference: C2SP tlog-checkpoint 1.0.0; docs/protocol.md P5.
         """
-        with self._transaction():
-            current = self._verified_checkpoint()
-            row = self._connection.execute("SELECT note FROM checkpoint WHERE size = ?", (current.size,)).fetchone()
-            signed = bytes(row[0]) if row else checkpoint.sign(current, key)
+
+        def work() -> bytes:
+            current = promises.verified(self._store, self._published, self._origin)
+            stored = self._store.note(current.size)
+            signed = checkpoint.sign(current, key) if stored is None else stored
             checkpoint.verify(signed, self._origin, key.public)
-            if row is None:
-                self._connection.execute("INSERT INTO checkpoint VALUES (?, ?)", (current.size, signed))
-        self._release()
-        return signed
+            if stored is None:
+                self._store.put_note(current.size, signed)
+            return signed
+
+        return self._released(work)
+
+    def endorse(self, endorsed: bytes) -> bytes:
+        """The stored note of that size with the signature lines of `endorsed` that it lacked: stored, and released.
+
+        Whose lines they are is for the caller to verify, before. A line of a key that the note has already is left
+        out, so the log's own signature stays, and stays first.
+
+        Args:
+            endorsed: The note as others signed it.
+
+        Raises:
+            StatementError: It is no checkpoint of this log, not the text signed for that size, or of too many lines.
+            LogError: The store or the file system refused. Endorse again.
+
+        Reference: C2SP signed-note 1.0.0; docs/protocol.md P5.
+        """
+        size = checkpoint.unverified(endorsed, self._origin).size
+
+        def work() -> bytes:
+            stored = self._store.note(size)
+            if stored is None:
+                raise errors.StatementError(f"a checkpoint of size {size}, which this log never signed")
+            merged = promises.merge(stored, endorsed)
+            if merged != stored:
+                self._store.put_note(size, merged)
+            return merged
+
+        return self._released(work)
+
+    def note(self, size: int) -> bytes | None:
+        """The note stored for this size; None where none was signed."""
+        return self._store.note(size)
+
+    def last_note(self) -> bytes | None:
+        """The note of the largest size signed; None before the first."""
+        last = self._store.last_note()
+        return None if last is None else last[1]
 
     def notes(self) -> list[tuple[int, bytes]]:
         """(size, note) of every checkpoint signed, in order of size."""
-        with database.translated():
-            return self._connection.execute("SELECT size, note FROM checkpoint ORDER BY size").fetchall()
+        found: list[tuple[int, bytes]] = []
+        while page := self._store.notes(found[-1][0] + 1 if found else 0, rows.PAGE):
+            found += page
+        return found
 
-    def _transaction(self) -> contextlib.AbstractContextManager[None]:
-        # Asked here, because SQLite lets a reader begin, and the file `checkpoint` is not SQLite's to protect.
+    def _write(self, work: Callable[[], store.T]) -> store.T:
+        # Asked here, because SQLite lets a reader begin, and the file `checkpoint` is not the store's to protect.
         if self._read_only:
             raise errors.LogError(f"{self._published.parent} was opened read-only")
-        return database.transaction(self._connection)
+        return self._store.transact(work)
 
-    def _check_promises(self) -> None:
-        promises = [promise for promise in (self._published_checkpoint(), self._last_signed()) if promise is not None]
-        most = max((promise.size for promise in promises), default=0)
-        if most > self.size:
-            raise errors.RollbackError(f"{self.size} entries, expected the {most} of the last checkpoint")
-        roots = rows.roots(self._connection, {promise.size for promise in promises})
-        for promise in promises:
-            if roots[promise.size] != promise.root:
-                collections.deque(self.entries(), maxlen=0)  # where a row is what differs, this names it
-                found, expected = roots[promise.size].hex(), promise.root.hex()
-                raise errors.RollbackError(
-                    f"root {found} at size {promise.size}, expected {expected} of the checkpoint"
-                )
-
-    def _published_checkpoint(self) -> checkpoint.LogCheckpoint | None:
-        try:
-            with self._published.open("rb") as file:
-                data = file.read(note.MAX_BYTES + 1)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise errors.LogError(f"{self._published} cannot be read: {error}") from error
-        return self._promise(data)
-
-    def _last_signed(self) -> checkpoint.LogCheckpoint | None:
-        row = self._connection.execute("SELECT size, note FROM checkpoint ORDER BY size DESC LIMIT 1").fetchone()
-        promise = None if row is None else self._promise(row[1])
-        if promise is not None and promise.size != row[0]:
-            raise errors.CorruptError(f"the checkpoint stored for size {row[0]} names {promise.size}")
-        return promise
-
-    def _promise(self, data: bytes) -> checkpoint.LogCheckpoint:
-        try:
-            return checkpoint.unverified(data, self._origin)
-        except errors.StatementError as error:
-            raise errors.CorruptError(f"the last checkpoint is damaged, or of another log: {error}") from error
-
-    def _verified_checkpoint(self) -> checkpoint.LogCheckpoint:
-        size, last = self.size, self._last_signed()
-        signed = 0 if last is None else last.size
-        roots = rows.roots(self._connection, {size, signed})
-        if last is not None and roots[signed] != last.root:
-            raise errors.CorruptError(
-                f"root {roots[signed].hex()} at size {signed}, expected the signed {last.root.hex()}"
-            )
-        for _ in self.entries(signed, size):
-            pass
-        return checkpoint.LogCheckpoint(origin=self._origin, size=size, root=roots[size])
+    def _released(self, work: Callable[[], bytes]) -> bytes:
+        stored = self._write(work)
+        self._release()
+        return stored
 
     def _release(self) -> None:
         # The newest note and not our own, read under the lock: of two publishers the slower must not set the file back.
-        with self._transaction():
-            _, newest = self._connection.execute(
-                "SELECT size, note FROM checkpoint ORDER BY size DESC LIMIT 1"
-            ).fetchone()
-            _replace(self._published, newest)
-
-    def _insert(self, envelopes: Sequence[dsse.Envelope], known: dict[str, int | None], head: str) -> None:
-        size = self.size
-        for envelope in envelopes:
-            if known[envelope.eid] is None:
-                entry = leaf.Entry.chain(size, head, envelope)
-                rows.insert(self._connection, entry)
-                known[entry.eid], size, head = size, size + 1, entry.hash.hex()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise errors.LogError(f"{path} cannot be written: {error}") from error
+        self._write(lambda: promises.release(self._store, self._published))

@@ -192,13 +192,23 @@ def verify_consistency(old_size: int, new_size: int, old_root: bytes, new_root: 
             raise errors.ProofError(f"size {old_size} has root {old_root.hex()}, expected {expected.hex()}, no proof")
         return
     path = list(proof) if old_size & (old_size - 1) else [old_root, *proof]
-    old, new = _fold(path, old_size, new_size)
+    old, new = ends(path, old_size, new_size)
     if (old, new) != (old_root, new_root):
         message = f"the proof leads to {old.hex()} and {new.hex()}, expected {old_root.hex()} and {new_root.hex()}"
         raise errors.ProofError(message)
 
 
-def _fold(path: Sequence[bytes], old_size: int, new_size: int) -> tuple[bytes, bytes]:
+def ends(path: Sequence[bytes], old_size: int, new_size: int) -> tuple[bytes, bytes]:
+    """The roots of the old and of the new tree to which the nodes of a consistency proof lead.
+
+    Args:
+        path: The proof; where the old size is a power of two, the old root goes before it.
+        old_size: Leaves of the old tree, 0 < old_size < new_size.
+        new_size: Leaves of the new tree.
+
+    Raises:
+        ProofError: The path has another length than a proof between these sizes.
+    """
     node, last = old_size - 1, new_size - 1
     while node & 1:
         node, last = node >> 1, last >> 1

@@ -6,8 +6,8 @@
     <empty line>
     U+2014 SP <name> SP <base64 of key id (4 bytes) | signature> LF
 
-The key id is the first four bytes of sha256(name | 0A | 01 | public key), where 01 is Ed25519. Lines of unknown keys
-(witnesses) are passed over; a bad line of the known key condemns the whole note.
+The key id is the first four bytes of sha256(name | 0A | type | public key). Lines of unknown keys are passed over; a bad
+line of a known key condemns the whole note. Type 01, Ed25519 over the text, is here; types 04 and 06 are cosignatures.
 
 Reference: C2SP signed-note 1.0.0; docs/protocol.md P5.
 """
@@ -15,14 +15,16 @@ Reference: C2SP signed-note 1.0.0; docs/protocol.md P5.
 import base64
 import binascii
 import hashlib
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 from ledger import errors, keys
 
 MAX_BYTES = 64 * 1024
 MAX_SIGNATURES = 64
 
-_ED25519 = b"\x01"
+_ED25519 = 0x01
 _PREFIX = "\u2014 "
 
 
@@ -33,50 +35,158 @@ class SignatureLine(NamedTuple):
     key_id: bytes
     signature: bytes
 
+    def __str__(self) -> str:
+        return f"{_PREFIX}{self.name} {base64.b64encode(self.key_id + self.signature).decode()}\n"
 
-def vkey(name: str, public_key: keys.PublicKey) -> str:
-    """The verifier key `<name>+<hex key id>+<base64 of 01 | public key>`, as other tools take it.
 
-    Reference: C2SP signed-note 1.0.0, "Verifier keys".
+class Verifies(Protocol):
+    """A named public key that can judge signature lines: `type` is the byte that says how, `raw` the key's encoding."""
+
+    @property
+    def name(self) -> str:
+        """The key's name."""
+
+    @property
+    def type(self) -> int:
+        """The signature type identifier byte."""
+
+    @property
+    def raw(self) -> bytes:
+        """The public key, as it stands in a verifier key after the type."""
+
+    def verify(self, text: str, signature: bytes) -> int:
+        """The time that the signature states, in seconds since 1970; 0 where it states none.
+
+        Raises:
+            SignatureError: It is not this key's over this text.
+        """
+
+
+class Signs(Protocol):
+    """A named private key that can sign notes."""
+
+    @property
+    def verifier(self) -> Verifies:
+        """The public half."""
+
+    def line(self, text: str, now: int) -> SignatureLine:
+        """The signature line over `text`; one that states a time states `now`, in seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verifier:
+    """A named Ed25519 key whose signatures are over the text itself: type 01."""
+
+    name: str
+    key: keys.PublicKey
+
+    @property
+    def type(self) -> int:
+        """01."""
+        return _ED25519
+
+    @property
+    def raw(self) -> bytes:
+        """The 32 bytes of the key."""
+        return self.key.raw
+
+    def verify(self, text: str, signature: bytes) -> int:
+        """0: such a signature states no time.
+
+        Raises:
+            SignatureError: It is not this key's over this text.
+        """
+        self.key.verify(signature, text.encode())
+        return 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signer:
+    """A named Ed25519 key that signs texts: type 01."""
+
+    name: str
+    key: keys.SigningKey
+
+    @property
+    def verifier(self) -> Verifier:
+        """The public half."""
+        return Verifier(name=self.name, key=self.key.public)
+
+    def line(self, text: str, now: int = 0) -> SignatureLine:  # noqa: ARG002  other types state the time
+        """The signature line over `text`."""
+        return SignatureLine(self.name, key_id(self.verifier), self.key.sign(text.encode()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A note that known keys signed.
+
+    Attributes:
+        text: What was signed.
+        times: Of each known key that signed: the latest time it states, in seconds since 1970, 0 for none.
     """
-    encoded = base64.b64encode(_ED25519 + public_key.raw).decode()
-    return f"{name}+{_key_id(name, public_key).hex()}+{encoded}"
+
+    text: str
+    times: Mapping[Verifies, int]
 
 
-def sign(text: str, name: str, key: keys.SigningKey) -> bytes:
-    """The note of `text` under one signature.
+def key_id(verifier: Verifies) -> bytes:
+    """The four bytes by which signature lines name this key, besides its name."""
+    return hashlib.sha256(verifier.name.encode() + b"\n" + bytes([verifier.type]) + verifier.raw).digest()[:4]
+
+
+def vkey(verifier: Verifies) -> str:
+    """The verifier key `<name>+<hex key id>+<base64 of type | public key>`, as other tools take it.
+
+    Reference: C2SP signed-note 1.0.0, "Verifier keys"; `ledger.vkey.parse` reads it.
+    """
+    encoded = base64.b64encode(bytes([verifier.type]) + verifier.raw).decode()
+    return f"{verifier.name}+{key_id(verifier).hex()}+{encoded}"
+
+
+def sign(text: str, signers: Iterable[Signs], now: int = 0) -> bytes:
+    """The note of `text` under one signature of each signer.
 
     Args:
         text: Lines, the last one ended too.
-        name: Name of the key, without white space or plus sign.
-        key: The signer.
+        signers: At least one; their lines stand in this order.
+        now: Seconds since 1970, for signatures that state a time.
 
     Raises:
-        StatementError: The text or the name cannot stand in a note.
+        StatementError: The text or a name cannot stand in a note.
     """
-    _check_text(text)
-    _check_name(name)
-    encoded = base64.b64encode(_key_id(name, key.public) + key.sign(text.encode())).decode()
-    return f"{text}\n{_PREFIX}{name} {encoded}\n".encode()
+    check_text(text)
+    lines = [signer.line(text, now) for signer in signers]
+    for line in lines:
+        check_name(line.name)
+    return f"{text}\n{''.join(map(str, lines))}".encode()
 
 
-def open(data: bytes, name: str, public_key: keys.PublicKey) -> str:  # noqa: A001 - C2SP's word for it
-    """The text of a note that the named key signed.
+def open(data: bytes, verifiers: Collection[Verifies]) -> Opened:  # noqa: A001 - C2SP's word for it
+    """The text of a note that one of `verifiers` signed, and all of them that did.
+
+    A key that signed more than once is good only if each of its lines is.
 
     Raises:
         StatementError: Not a note.
-        SignatureError: The key did not sign it, or a line that claims this key does not verify.
+        SignatureError: None of the keys signed it, or a line that claims one of them does not verify.
+        KeyFileError: Two of the keys have one name and one key id.
 
-    Reference: C2SP signed-note 1.0.0, "Verification"; docs/protocol.md P5.
+    Reference: C2SP signed-note 1.0.0, "Signatures"; docs/protocol.md P5.
     """
     text, lines = split(data)
-    key_id = _key_id(name, public_key)
-    known = [line.signature for line in lines if (line.name, line.key_id) == (name, key_id)]
-    if not known:
-        raise errors.SignatureError(f"no signature by {name}+{key_id.hex()} among {[line.name for line in lines]}")
-    for signature in known:
-        public_key.verify(signature, text.encode())
-    return text
+    known = {(verifier.name, key_id(verifier)): verifier for verifier in verifiers}
+    if len(known) != len(verifiers):
+        raise errors.KeyFileError(f"of {len(verifiers)} keys only {len(known)} differ in name or key id")
+    times: dict[Verifies, int] = {}
+    for line in lines:
+        verifier = known.get((line.name, line.key_id))
+        if verifier is not None:
+            times[verifier] = max(verifier.verify(text, line.signature), times.get(verifier, 0))
+    if not times:
+        wanted = [f"{name}+{identity.hex()}" for name, identity in known]
+        raise errors.SignatureError(f"no signature by {' or '.join(wanted)} among {[line.name for line in lines]}")
+    return Opened(text=text, times=times)
 
 
 def split(data: bytes) -> tuple[str, list[SignatureLine]]:
@@ -95,13 +205,24 @@ def split(data: bytes) -> tuple[str, list[SignatureLine]]:
     except UnicodeDecodeError as error:
         raise errors.StatementError(f"note {data[:60]!r} is not UTF-8: {error}") from error
     text, separator, signatures = note.rpartition("\n\n")
-    if not separator or not signatures.endswith("\n"):
+    if not separator:
         raise errors.StatementError(f"note {note[:60]!r}, expected text, an empty line and signature lines")
-    _check_text(text + "\n")
+    check_text(text + "\n")
+    return text + "\n", parse_lines(signatures)
+
+
+def parse_lines(signatures: str) -> list[SignatureLine]:
+    """Signature lines, as they end a note or answer a request for cosignatures; nothing verified.
+
+    Raises:
+        StatementError: A malformed line, none, or over `MAX_SIGNATURES`.
+    """
+    if not signatures.endswith("\n"):
+        raise errors.StatementError(f"signature lines {signatures[-60:]!r}, expected ended lines, at least one")
     lines = signatures.removesuffix("\n").split("\n")
     if len(lines) > MAX_SIGNATURES:
         raise errors.StatementError(f"{len(lines)} signatures, expected at most {MAX_SIGNATURES}", code="too-large")
-    return text + "\n", [_line(line) for line in lines]
+    return [_line(line) for line in lines]
 
 
 def _line(line: str) -> SignatureLine:
@@ -110,21 +231,20 @@ def _line(line: str) -> SignatureLine:
         payload = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as error:
         raise errors.StatementError(f"signature line {line[:80]!r} holds no base64: {error}") from error
-    if len(payload) < 5 or line != f"{_PREFIX}{name} {base64.b64encode(payload).decode()}":
+    parsed = SignatureLine(name, payload[:4], payload[4:])
+    if len(payload) < 5 or str(parsed) != f"{line}\n":
         raise errors.StatementError(f"signature line {line[:80]!r}, expected '{_PREFIX}name base64'")
-    _check_name(name)
-    return SignatureLine(name, payload[:4], payload[4:])
+    check_name(name)
+    return parsed
 
 
-def _check_text(text: str) -> None:
+def check_text(text: str) -> None:
+    """Nothing; a text that cannot stand in a note raises StatementError."""
     if not text.endswith("\n") or any(character < " " and character != "\n" for character in text):
         raise errors.StatementError(f"note text {text[:60]!r}, expected ended lines without control characters")
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Nothing; what cannot be the name of a key raises StatementError."""
     if not name.isprintable() or not name or "+" in name or any(character.isspace() for character in name):
         raise errors.StatementError(f"key name {name[:60]!r}, expected one without white space, plus sign or controls")
-
-
-def _key_id(name: str, public_key: keys.PublicKey) -> bytes:
-    return hashlib.sha256(name.encode() + b"\n" + _ED25519 + public_key.raw).digest()[:4]

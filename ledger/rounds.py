@@ -1,4 +1,4 @@
-"""One round, as the log tells it: open -> offers -> seal -> commit -> credit -> [disclose].
+"""One round, as the log tells it: open -> offers -> seal -> commit -> credit -> [disclose]; cosign after commit.
 
 A RoundRecord grows by one statement at a time. Each function here takes the record and the next statement, which its
 author has signed and may make, and returns the longer record or refuses with a HistoryError.
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from ledger import context, errors, statements
+from ledger import context, errors, statements, transfers
 
 
 class Phase(enum.StrEnum):
@@ -26,7 +26,11 @@ class Phase(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundRecord:
-    """All that was said in a round so far; `offers` maps member -> (log position, offer)."""
+    """All that was said in a round so far.
+
+    `offers` maps member -> (log position, offer), `commit_eid` is the hex eid of the commit, `cosigned` names the
+    aggregators who have signed it.
+    """
 
     open: statements.RoundOpen
     offers: Mapping[str, tuple[int, statements.UpdateOffer]] = field(default_factory=lambda: MappingProxyType({}))
@@ -34,6 +38,8 @@ class RoundRecord:
     commit: statements.RoundCommit | None = None
     credit: statements.CreditTransfer | None = None
     disclose: statements.RoundDisclose | None = None
+    commit_eid: str | None = None
+    cosigned: frozenset[str] = frozenset()
 
     @property
     def phase(self) -> Phase:
@@ -94,7 +100,7 @@ def seal(record: RoundRecord, statement: statements.RoundSeal) -> RoundRecord:
     return dataclasses.replace(record, seal=statement)
 
 
-def commit(record: RoundRecord, statement: statements.RoundCommit) -> RoundRecord:
+def commit(record: RoundRecord, statement: statements.RoundCommit, *, eid: str) -> RoundRecord:
     """The record with its outcome, which names each member of the cohort once and accepts only sealed offers.
 
     Raises:
@@ -110,22 +116,18 @@ def commit(record: RoundRecord, statement: statements.RoundCommit) -> RoundRecor
     unsealed = set(statement.accepted) - record.sealed
     if unsealed:
         raise errors.HistoryError("not-sealed", f"{sorted(unsealed)[:5]} are accepted without a sealed offer")
-    return dataclasses.replace(record, commit=statement)
+    return dataclasses.replace(record, commit=statement, commit_eid=eid)
 
 
 def credit(record: RoundRecord, statement: statements.CreditTransfer, *, pool: int) -> RoundRecord:
     """The record with its credit: the plan's pool, paid to accepted members alone.
 
     Raises:
-        HistoryError: `wrong-round`, `out-of-order`, `wrong-pool` or `not-accepted`.
+        HistoryError: `wrong-round`, `out-of-order`, `wrong-id`, `wrong-pool`, `wrong-postings` or `not-accepted`.
     """
     _follows(record, statement, Phase.COMMITTED)
-    if statement.pool != pool:
-        raise errors.HistoryError("wrong-pool", f"pool of {statement.pool} micro-credits, expected the plan's {pool}")
     accepted = record.commit.accepted if record.commit is not None else ()
-    strangers = {member for member, _ in statement.postings}.difference(accepted)
-    if strangers:
-        raise errors.HistoryError("not-accepted", f"{sorted(strangers)[:5]} are paid without being accepted")
+    transfers.check_payment(statement, accepted=accepted, pool=pool)
     return dataclasses.replace(record, credit=statement)
 
 
@@ -140,6 +142,27 @@ def disclose(record: RoundRecord, statement: statements.RoundDisclose) -> RoundR
     """
     _follows(record, statement, Phase.CREDITED)
     return dataclasses.replace(record, disclose=statement)
+
+
+def cosign(record: RoundRecord, statement: statements.RoundCosign) -> RoundRecord:
+    """The record with one more aggregator who has come to the same commit.
+
+    Raises:
+        HistoryError: `out-of-order`, `duplicate-cosign` (the same again), `equivocation` (another commit after this one) or
+            `wrong-commit`.
+    """
+    if record.commit_eid is None:
+        raise errors.HistoryError("out-of-order", f"round {statement.round} is {record.phase}: no commit to cosign")
+    same = statement.commit == record.commit_eid
+    if statement.author in record.cosigned:
+        reason = "duplicate-cosign" if same else "equivocation"
+        raise errors.HistoryError(
+            reason, f"{statement.author} has cosigned {record.commit_eid}, now {statement.commit}"
+        )
+    if not same:
+        message = f"{statement.author} cosigns {statement.commit}, the round's commit is {record.commit_eid}"
+        raise errors.HistoryError("wrong-commit", message)
+    return dataclasses.replace(record, cosigned=record.cosigned | {statement.author})
 
 
 def _follows(record: RoundRecord, statement: statements.RoundStatement, phase: Phase) -> None:

@@ -1,53 +1,39 @@
-"""The rows of the log's database: read in pages, checked as they are read."""
+"""The rows of a log: read in pages, checked as they are read."""
 
 import itertools
-import sqlite3
-from collections.abc import Collection, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
-from ledger import errors, leaf, merkle
+from ledger import dsse, errors, leaf, merkle, store
 
 PAGE = 256
 """Rows read at a time: no read transaction outlives one page, however slow the reader is."""
 
-_HASHES = "SELECT seq, hash FROM entry WHERE seq >= ? AND seq < ? ORDER BY seq"
-_ROWS = "SELECT seq, hash, eid, leaf FROM entry WHERE seq >= ? AND seq < ? ORDER BY seq"
+_Indexed = TypeVar("_Indexed", bound=tuple[object, ...])
 
 
-def size(connection: sqlite3.Connection) -> int:
-    """One more than the last position, 0 without rows."""
-    last: int | None
-    [(last,)] = connection.execute("SELECT max(seq) FROM entry")
-    return 0 if last is None else last + 1
-
-
-def head(connection: sqlite3.Connection) -> str:
+def head(rows: store.Store) -> str:
     """Hex hash of the last leaf, 64 zeros without rows.
 
     Raises:
         CorruptError: The last leaf does not have its stored hash.
     """
-    row = connection.execute("SELECT seq, hash, leaf FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
-    if row is None:
-        return leaf.NO_HEAD
-    seq, digest, data = row
-    return _agreed(seq, digest, data).hex()
+    size = rows.size()
+    return leaf.NO_HEAD if size == 0 else leaf_hash(rows, size - 1).hex()
 
 
-def position(connection: sqlite3.Connection, eid: str) -> int | None:
-    """Where the envelope of this hex eid stands; None if it does not."""
-    row: tuple[int] | None
-    row = connection.execute("SELECT seq FROM entry WHERE eid = ?", (bytes.fromhex(eid),)).fetchone()
-    return None if row is None else row[0]
+def leaf_hash(rows: store.Store, seq: int) -> bytes:
+    """The hash of the leaf at a position.
+
+    Raises:
+        CorruptError: There is no row, or its leaf does not have the stored hash.
+    """
+    [row] = pages(rows.rows, seq, seq + 1)
+    _require_hash(row, merkle.leaf_hash(row.leaf))
+    return row.hash
 
 
-def insert(connection: sqlite3.Connection, entry: leaf.Entry) -> None:
-    """Nothing; the entry has its row."""
-    row = (entry.seq, entry.hash, bytes.fromhex(entry.eid), entry.leaf)
-    connection.execute("INSERT INTO entry (seq, hash, eid, leaf) VALUES (?, ?, ?, ?)", row)
-
-
-def entries(connection: sqlite3.Connection, start: int, stop: int) -> Iterator[leaf.Entry]:
+def entries(rows: store.Store, start: int, stop: int) -> Iterator[leaf.Entry]:
     """The entries from `start` to before `stop`, each checked against its row and the one before it.
 
     Raises:
@@ -55,50 +41,75 @@ def entries(connection: sqlite3.Connection, start: int, stop: int) -> Iterator[l
     """
     prev = leaf.NO_HEAD
     if 0 < start < stop:
-        [(_, before)] = _pages(connection, _HASHES, start - 1, start)
-        prev = before.hex()
-    for seq, digest, eid, data in _pages(connection, _ROWS, start, stop):
-        _agreed(seq, digest, data)
-        try:
-            entry = leaf.Entry.parse(data, seq=seq, prev=prev)
-        except errors.StatementError as error:
-            raise errors.CorruptError(str(error), seq=seq) from error
-        if entry.eid != eid.hex():
-            raise errors.CorruptError(f"stored under the eid {eid.hex()}, expected {entry.eid}", seq=seq)
+        prev = stored_hash(rows, start - 1).hex()
+    for row in pages(rows.rows, start, stop):
+        entry = checked(row, prev)
         yield entry
         prev = entry.hash.hex()
 
 
-def roots(connection: sqlite3.Connection, sizes: Collection[int]) -> dict[int, bytes]:
-    """Size -> root of the tree over that many stored leaf hashes.
+def chain(envelopes: Mapping[bytes, dsse.Envelope], size: int, head: str) -> list[store.Row]:
+    """The rows of new entries.
 
     Args:
-        connection: The log's database.
-        sizes: Sizes up to the number of rows.
+        envelopes: Eid -> envelope, in order.
+        size: Entries before them.
+        head: Hex hash of the last leaf before them.
+    """
+    added: list[store.Row] = []
+    for seq, (eid, envelope) in enumerate(envelopes.items(), start=size):
+        entry = leaf.Entry.chain(seq, head, envelope)
+        added.append(store.Row(seq, entry.hash, eid, entry.leaf))
+        head = entry.hash.hex()
+    return added
+
+
+def checked(row: store.Row, prev: str) -> leaf.Entry:
+    """The entry of a row that must follow the leaf of hex hash `prev`.
+
+    Raises:
+        CorruptError: The row differs in leaf, hash, chain or eid.
+    """
+    try:
+        entry = leaf.Entry.parse(row.leaf, seq=row.seq, prev=prev)
+    except errors.StatementError as error:
+        _require_hash(row, merkle.leaf_hash(row.leaf))
+        raise errors.CorruptError(str(error), seq=row.seq) from error
+    _require_hash(row, entry.hash)
+    if entry.eid != row.eid.hex():
+        raise errors.CorruptError(f"stored under the eid {row.eid.hex()}, expected {entry.eid}", seq=row.seq)
+    return entry
+
+
+def stored_hash(rows: store.Store, seq: int) -> bytes:
+    """The hash in the row of a position, not held against the leaf.
+
+    Raises:
+        CorruptError: There is no row.
+    """
+    [(_, found)] = pages(lambda start, stop: rows.hashes(0, start, stop), seq, seq + 1)
+    return found
+
+
+def pages(read: Callable[[int, int], Sequence[_Indexed]], start: int, stop: int) -> Iterator[_Indexed]:
+    """The rows from `start` to before `stop`, a page at a time, none missing.
+
+    Args:
+        read: Reads the rows of a range of positions; each row begins with its position.
+        start: First position.
+        stop: Position to stop before.
 
     Raises:
         CorruptError: A row is missing.
     """
-    frontier = merkle.Frontier()
-    found = {0: frontier.root()}
-    for _, digest in _pages(connection, _HASHES, 0, max(sizes, default=0)):
-        frontier.append(digest)
-        if frontier.size in sizes:
-            found[frontier.size] = frontier.root()
-    return found
-
-
-def _agreed(seq: int, digest: bytes, data: bytes) -> bytes:
-    if merkle.leaf_hash(data) != digest:
-        raise errors.CorruptError("the leaf does not have its stored hash", seq=seq)
-    return digest
-
-
-def _pages(connection: sqlite3.Connection, query: str, start: int, stop: int) -> Iterator[tuple[Any, ...]]:
     for first in range(start, stop, PAGE):
         expected = range(first, min(first + PAGE, stop))
-        rows = connection.execute(query, (expected.start, expected.stop)).fetchall()
-        for seq, row in itertools.zip_longest(expected, rows):
+        for seq, row in itertools.zip_longest(expected, read(expected.start, expected.stop)):
             if row is None or row[0] != seq:
                 raise errors.CorruptError("the row is missing", seq=seq)
             yield row
+
+
+def _require_hash(row: store.Row, found: bytes) -> None:
+    if found != row.hash:
+        raise errors.CorruptError("the leaf does not have its stored hash", seq=row.seq)

@@ -5,6 +5,13 @@ CREATE TABLE entry (
   leaf BLOB NOT NULL
 ) STRICT;
 
+CREATE TABLE node (
+  level INTEGER NOT NULL CHECK (level > 0 AND level % 8 = 0),
+  i INTEGER NOT NULL CHECK (i >= 0),
+  hash BLOB NOT NULL CHECK (length(hash) = 32),
+  PRIMARY KEY (level, i)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE checkpoint (
   size INTEGER PRIMARY KEY,
   note BLOB NOT NULL

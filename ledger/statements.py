@@ -1,25 +1,15 @@
-"""What members can say: nine predicates, each the body of an in-toto Statement v1.
+"""What members can say: twelve predicates, each the body of an in-toto Statement v1.
 
-::
-
-    {"_type":"https://in-toto.io/Statement/v1","predicate":{<the fields>},"predicateType":"urn:folkmoot:<type>:v1",
-     "subject":[{"digest":{"sha256":"<hex>"},"name":"<text>"}]}
-
-as canonical JSON. The subject follows from the predicate: where the statement is about a block or a key, its text and
-sha256; otherwise `<type>/<author>` and the sha256 of the canonical predicate. So it is checked and never chosen.
+A predicate is a value of one of the types below; `build` and `parse` lead to its one byte form (`intoto`) and back.
 """
 
-import base64
 import dataclasses
-import hashlib
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ledger import canonical, errors, fields, keys
-
-_STATEMENT = "https://in-toto.io/Statement/v1"
+from ledger import canonical, errors, fields, intoto
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +39,26 @@ class MemberRole:
     run: fields.Hex64
     member: fields.Name
     role: fields.Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberRotate:
+    """A member changes its key; `possession` is the new key's own signature (`membership.possession`)."""
+
+    author: fields.Name
+    run: fields.Hex64
+    key: fields.SshKey
+    possession: fields.Signature
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberRevoke:
+    """From here on nothing that `member` signs counts: the coordinator says so, or the member itself."""
+
+    author: fields.Name
+    run: fields.Hex64
+    member: fields.Name
+    reason: fields.Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,18 +128,15 @@ class RoundCommit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreditTransfer:
-    """The round's account pays its members: micro-credits that sum to the pool, or all zero."""
+    """Micro-credits move between accounts: a round pays, or a `reversal` takes back what the transfer `reverses` paid."""
 
     author: fields.Name
     run: fields.Hex64
     round: fields.Positive
-    pool: fields.Natural
-    postings: fields.Amounts
-
-    def __post_init__(self) -> None:
-        paid = sum(amount for _, amount in self.postings)
-        if paid not in (0, self.pool):
-            fields.refuse(paid, f"postings that sum to the pool of {self.pool}, or all zero")
+    id: fields.TransferId
+    code: fields.TransferCode
+    reverses: fields.Reverses
+    postings: fields.Postings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,19 +149,33 @@ class RoundDisclose:
     identity: fields.Identity
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundCosign:
+    """An aggregator has recomputed the round and come to the very `commit` that has this eid."""
+
+    author: fields.Name
+    run: fields.Hex64
+    round: fields.Positive
+    commit: fields.Hex64
+
+
 RoundStatement: TypeAlias = UpdateOffer | RoundSeal | RoundCommit | CreditTransfer | RoundDisclose
-Predicate: TypeAlias = Genesis | MemberEnrol | MemberRole | RoundOpen | RoundStatement
+MemberStatement: TypeAlias = MemberEnrol | MemberRole | MemberRotate | MemberRevoke
+Predicate: TypeAlias = Genesis | MemberStatement | RoundOpen | RoundStatement | RoundCosign
 
 TYPES: Mapping[str, type[Predicate]] = {
     "urn:folkmoot:genesis:v1": Genesis,
     "urn:folkmoot:member.enrol:v1": MemberEnrol,
     "urn:folkmoot:member.role:v1": MemberRole,
+    "urn:folkmoot:member.rotate:v1": MemberRotate,
+    "urn:folkmoot:member.revoke:v1": MemberRevoke,
     "urn:folkmoot:round.open:v1": RoundOpen,
     "urn:folkmoot:update.offer:v1": UpdateOffer,
     "urn:folkmoot:round.seal:v1": RoundSeal,
     "urn:folkmoot:round.commit:v1": RoundCommit,
     "urn:folkmoot:credit.transfer:v1": CreditTransfer,
     "urn:folkmoot:round.disclose:v1": RoundDisclose,
+    "urn:folkmoot:round.cosign:v1": RoundCosign,
 }
 
 
@@ -177,7 +198,7 @@ def build(predicate: Predicate) -> bytes:
     value = {field: getattr(predicate, field) for field in _READERS[name]}
     # Read back as a stranger would, before the subject is derived from fields that may be nonsense.
     _predicate(name, typing.cast("dict[str, canonical.Json]", canonical.decode(canonical.encode(value))))
-    return canonical.encode(_statement(predicate, value))
+    return canonical.encode(intoto.statement(name, value))
 
 
 def parse(payload: bytes) -> Predicate:
@@ -197,9 +218,10 @@ def parse(payload: bytes) -> Predicate:
     if name not in TYPES:
         raise errors.StatementError(f"predicate type {name[:60]!a}, expected one of {list(TYPES)}", code="wrong-type")
     predicate = _predicate(name, value)
-    if _statement(predicate, value) != statement:
-        expected = f"{_STATEMENT}, the subject {_subject(predicate, value)} and no more"
-        raise errors.StatementError(f"a {name} statement around other members, expected {expected}")
+    expected = intoto.statement(name, value)
+    if expected != statement:
+        message = f"{intoto.TYPE}, the subject {expected['subject']} and no more"
+        raise errors.StatementError(f"a {name} statement around other members, expected {message}")
     return predicate
 
 
@@ -214,31 +236,3 @@ def _predicate(name: str, value: Mapping[str, canonical.Json]) -> Predicate:
         except errors.StatementError as error:
             raise errors.StatementError(f"{name}, field {field}: {error}") from error
     return TYPES[name](**arguments)
-
-
-def _statement(predicate: Predicate, value: Mapping[str, canonical.Json]) -> dict[str, canonical.Json]:
-    name, digest = _subject(predicate, value)
-    return {
-        "_type": _STATEMENT,
-        "predicate": value,
-        "predicateType": _NAMES[type(predicate)],
-        "subject": [{"digest": {"sha256": digest}, "name": name}],
-    }
-
-
-def _subject(predicate: Predicate, value: Mapping[str, canonical.Json]) -> tuple[str, str]:
-    match predicate:
-        case (
-            Genesis(checkpoint=cid) | RoundOpen(parent=cid) | UpdateOffer(ciphertext=cid) | RoundCommit(checkpoint=cid)
-        ):
-            return cid, _cid_digest(cid)
-        case MemberEnrol(key=key):
-            return key, keys.PublicKey.parse(key).digest.hex()
-        case _:
-            name = _NAMES[type(predicate)].split(":")[2]
-            return f"{name}/{predicate.author}", hashlib.sha256(canonical.encode(dict(value))).hexdigest()
-
-
-def _cid_digest(cid: str) -> str:
-    # 58 characters are 36 bytes: version, codec, hash function, length, and the 32 of the sha256.
-    return base64.b32decode(cid[1:].upper() + "======")[4:].hex()

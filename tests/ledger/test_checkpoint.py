@@ -58,6 +58,6 @@ def test_a_checkpoint_of_another_log_is_refused():
     """A key of two logs cannot pass one log's checkpoint off as the other's."""
     text = TEXT.replace("log\n", "other\n")
     with pytest.raises(errors.StatementError, match="expected one of 'log'"):
-        checkpoint.verify(note.sign(text, "log", KEY), "log", KEY.public)
+        checkpoint.verify(note.sign(text, [note.Signer(name="log", key=KEY)]), "log", KEY.public)
     with pytest.raises(errors.SignatureError):
-        checkpoint.verify(note.sign(TEXT, "log", keys.SigningKey.generate()), "log", KEY.public)
+        checkpoint.verify(note.sign(TEXT, [note.Signer(name="log", key=keys.SigningKey.generate())]), "log", KEY.public)

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from ledger import dsse, errors, history, leaf
+from ledger import dsse, errors, history, leaf, transfers
 
 PHASES = ["empty", "idle", "open", "sealed", "committed", "credited"]
 
@@ -32,7 +32,7 @@ def test_a_run_of_two_rounds(run, cid):
     run.say(run.commit(accepted=("ash",), rejected=(("birch", "late"), ("cedar", "no-offer"))))
     assert (run.history.round, run.history.checkpoint) == (1, cid("after round 1"))
     assert (run.history.phase, run.history.commit.accepted) == ("committed", ("ash",))
-    run.say(run.credit(postings=(("ash", 1_000),)))
+    run.say(run.credit(postings=transfers.payment({"ash": 1_000})))
     assert (run.history.phase, run.history.balances) == ("credited", {"ash": 1_000})
     run.say(run.disclose())
     assert run.history.phase == "idle"
@@ -194,14 +194,26 @@ def test_a_commit_accounts_for_the_cohort(run):
 
 
 def test_credit_is_the_pool_for_the_accepted(run):
-    """Another pool, or pay for the rejected, is refused; nobody paid is allowed."""
+    """Another pool, pay for the rejected or by a member, is refused; nobody paid is allowed."""
     run.until("committed")
-    assert run.refused(run.credit(pool=999, postings=(("ash", 999),))) == "wrong-pool"
-    assert run.refused(run.credit(postings=(("ash", 500), ("cedar", 500)))) == "not-accepted"
-    assert run.refused(run.credit(postings=(("ash", 1_000), ("moot", 0)))) == "not-accepted"
+    issued = ("issued", -1_000)
+    assert run.refused(run.credit(postings=transfers.payment({"ash": 999}))) == "wrong-pool"
+    assert run.refused(run.credit(postings=(("member:ash", 5), ("member:birch", -5)))) == "wrong-pool"
+    assert run.refused(run.credit(postings=transfers.payment({"ash": 500, "cedar": 500}))) == "not-accepted"
+    taken = (issued, ("member:ash", 1_001), ("member:birch", -1))
+    assert run.refused(run.credit(postings=taken)) == "wrong-postings"
     assert run.history.balances == {}
-    run.say(run.credit(postings=(("ash", 0), ("birch", 0))))
-    assert run.history.balances == {"ash": 0, "birch": 0}
+    run.say(run.credit(postings=()))
+    assert (run.history.phase, run.history.balances) == ("credited", {})
+
+
+def test_a_rounds_credit_names_its_round(run):
+    """Another id, or one that claims to reverse, pays nothing."""
+    run.until("committed")
+    assert run.refused(run.credit(id="round/2")) == "wrong-id"
+    assert run.refused(run.credit(id="reversal/1")) == "wrong-id"
+    assert run.refused(run.credit(reverses="round/1")) == "wrong-id"
+    run.say(run.credit())
 
 
 def test_an_entry_stands_at_its_position(run):

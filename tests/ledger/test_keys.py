@@ -1,5 +1,6 @@
 """Keys, and the files they live in."""
 
+import base64
 import os
 import shutil
 import subprocess
@@ -48,6 +49,62 @@ def test_a_saved_key_loads_and_is_private(tmp_path):
     key.public.verify(keys.SigningKey.load(tmp_path / "key").sign(b"data"), b"data")
 
 
+@pytest.mark.parametrize("phrase", [b"phrase", b"\x00\xff", "n\u00f6 ".encode() * 100, b"x" * 1023])
+def test_a_key_under_a_passphrase(tmp_path, phrase):
+    """Opens with it and with nothing else; what is missing and what is wrong are told apart; the file is 0600 as ever."""
+    key = keys.SigningKey.generate()
+    key.save(tmp_path / "key", phrase)
+    assert keys.SigningKey.load(tmp_path / "key", phrase).public == key.public
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+    for missing in (None, b""):
+        with pytest.raises(errors.ProtectedKeyError, match="none was given"):
+            keys.SigningKey.load(tmp_path / "key", missing)
+    for wrong in (phrase + b"x", phrase[:-1] or b"x", b"x" * 2000):
+        with pytest.raises(errors.PassphraseError, match="does not open"):
+            keys.SigningKey.load(tmp_path / "key", wrong)
+
+
+def test_a_passphrase_does_not_lock_what_is_open(tmp_path):
+    """A plain key loads whatever is given, so one passphrase can serve a folder of both."""
+    key = keys.SigningKey.generate()
+    key.save(tmp_path / "key")
+    assert keys.SigningKey.load(tmp_path / "key", b"phrase").public == key.public
+
+
+@pytest.mark.parametrize("phrase", [b"", b"x" * 1024])
+def test_a_passphrase_has_a_length(tmp_path, phrase):
+    """None at all, or one that could not be read back: nothing is written."""
+    with pytest.raises(errors.PassphraseError, match="expected 1 to 1023"):
+        keys.SigningKey.generate().save(tmp_path / "key", phrase)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damage_is_not_a_wrong_passphrase(tmp_path):
+    """A protected key with a changed byte, under its right passphrase: said as it is."""
+    key = keys.SigningKey.generate()
+    key.save(tmp_path / "key", b"phrase")
+    first, *middle, last = (tmp_path / "key").read_bytes().splitlines(keepends=True)
+    blob = bytearray(base64.b64decode(b"".join(middle)))
+    blob[-40] ^= 1
+    (tmp_path / "key").write_bytes(first + base64.encodebytes(blob) + last)
+    with pytest.raises(errors.KeyFileError, match="not an OpenSSH private key") as caught:
+        keys.SigningKey.load(tmp_path / "key", b"phrase")
+    assert type(caught.value) is errors.KeyFileError
+
+
+@ssh_keygen
+def test_openssh_opens_our_protected_key_and_we_open_its(tmp_path):
+    """One passphrase, both ways; with another `ssh-keygen` refuses too."""
+    key = keys.SigningKey.generate()
+    key.save(tmp_path / "ours", b"phrase")
+    assert openssh("-y", "-P", "phrase", "-f", tmp_path / "ours").split()[:2] == str(key.public).split()
+    with pytest.raises(subprocess.CalledProcessError):
+        openssh("-y", "-P", "other", "-f", tmp_path / "ours")
+    openssh("-q", "-t", "ed25519", "-N", "phrase", "-f", tmp_path / "theirs")
+    line = " ".join((tmp_path / "theirs.pub").read_text().split()[:2])
+    assert str(keys.SigningKey.load(tmp_path / "theirs", b"phrase").public) == line
+
+
 def test_a_key_is_never_overwritten(tmp_path):
     """A second save refuses and leaves the first key."""
     first = keys.SigningKey.generate()
@@ -78,11 +135,6 @@ def pipe(path):
     os.mkfifo(path, 0o600)
 
 
-def lock(path):
-    phrase = serialization.BestAvailableEncryption(b"phrase")
-    path.write_bytes(ed25519.Ed25519PrivateKey.generate().private_bytes(*FORMAT, phrase))
-
-
 def other_kind(path):
     plain = serialization.NoEncryption()
     path.write_bytes(ec.generate_private_key(ec.SECP256R1()).private_bytes(*FORMAT, plain))
@@ -94,16 +146,15 @@ def other_kind(path):
         (loosen, "expected -rw-------"),
         (link, "symbolic link"),
         (pipe, "prw-------"),
-        (lock, "passphrase"),
         (other_kind, "expected an Ed25519 key"),
         (lambda path: path.write_bytes(b"not a key"), "not an OpenSSH private key"),
         (lambda path: path.write_bytes(b"x" * 20_000), "longer than"),
         (lambda path: path.unlink(), "No such file"),
     ],
-    ids=["group-readable", "symlink", "fifo", "passphrase", "ecdsa", "garbage", "huge", "missing"],
+    ids=["group-readable", "symlink", "fifo", "ecdsa", "garbage", "huge", "missing"],
 )
 def test_a_spoiled_key_file_is_refused(tmp_path, spoil, said):
-    """Group-readable, symlinked, piped, locked, of another kind, damaged: refused with the cause (attack 48)."""
+    """Group-readable, symlinked, piped, of another kind, damaged: refused with the cause (attack 48)."""
     path = tmp_path / "key"
     keys.SigningKey.generate().save(path)
     spoil(path)

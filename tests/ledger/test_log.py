@@ -1,10 +1,11 @@
 """The log: appending, reading, publishing."""
 
+import hashlib
 import json
 
 import pytest
 
-from ledger import checkpoint, dsse, errors, keys, merkle
+from ledger import checkpoint, dsse, errors, keys, merkle, note
 
 
 def test_an_empty_log(fresh):
@@ -97,11 +98,11 @@ def test_a_checkpoint_is_signed_stored_and_written(folder):
     with folder.open() as record:
         hashes = [entry.hash for entry in record.entries()]
         assert [size for size, _ in record.notes()] == [5, 8]
-        for size, note in record.notes():
-            signed = checkpoint.verify(note, "folkmoot.test/log", folder.key.public)
+        for size, stored in record.notes():
+            signed = checkpoint.verify(stored, "folkmoot.test/log", folder.key.public)
             assert (signed.size, signed.root) == (size, merkle.root(size, merkle.over(hashes)))
         assert (folder / "checkpoint").read_bytes() == record.notes()[-1][1]
-    assert sorted(path.name for path in folder.path.iterdir()) == ["checkpoint", "log.db"]
+    assert sorted(path.name for path in folder.path.iterdir()) == ["checkpoint", *folder.files]
 
 
 def test_publishing_again_changes_nothing(folder):
@@ -145,7 +146,9 @@ def test_a_reader_writes_nothing(folder):
             record.append([folder.envelopes[9]], head=record.head)
         with pytest.raises(errors.LogError):
             record.publish(folder.key)
-    assert {path.name: path.read_bytes() for path in folder.path.iterdir()} == {"log.db": before["log.db"]}
+    assert {path.name: path.read_bytes() for path in folder.path.iterdir()} == {
+        name: before[name] for name in folder.files
+    }
 
 
 def test_a_reader_sees_a_log_in_use(folder):
@@ -178,5 +181,72 @@ def test_a_file_system_that_refuses_is_a_log_error(folder):
         with pytest.raises(errors.LogError, match="cannot be written"):
             record.publish(folder.key)
         (folder / "checkpoint.tmp").rmdir()
-        note = record.publish(folder.key)
-    assert (folder / "checkpoint").read_bytes() == note
+        signed = record.publish(folder.key)
+    assert (folder / "checkpoint").read_bytes() == signed
+
+
+def cosigned(stored, *names, seed=b"1"):
+    """A note with further signature lines, whose bytes nobody verifies here."""
+    lines = [str(note.SignatureLine(name, hashlib.sha256(name.encode()).digest()[:4], seed * 72)) for name in names]
+    return stored + "".join(lines).encode()
+
+
+def test_notes_are_found_by_size(folder):
+    """note(size) and last_note() are those of notes()."""
+    with folder.open() as record:
+        notes = dict(record.notes())
+        assert [record.note(5), record.note(8), record.note(6)] == [notes[5], notes[8], None]
+        assert record.last_note() == notes[8]
+
+
+def test_an_endorsement_adds_lines_and_nothing_else(folder):
+    """Witnesses' lines are stored after the log's own and released; a second time nothing changes."""
+    with folder.open() as record:
+        own = record.last_note()
+        assert record.endorse(cosigned(own, "one")) == cosigned(own, "one")
+        assert record.endorse(cosigned(own, "two", "one")) == cosigned(own, "one", "two")
+        assert record.last_note() == (folder / "checkpoint").read_bytes() == cosigned(own, "one", "two")
+        assert record.endorse(own) == record.publish(folder.key) == record.last_note()
+        assert checkpoint.verify(record.last_note(), "folkmoot.test/log", folder.key.public).size == 8
+    assert len(folder.read()) == 8
+
+
+def test_an_older_note_is_endorsed_without_setting_the_file_back(folder):
+    """The lines go to the note of their size; the file keeps the newest."""
+    with folder.open() as record:
+        newest = record.last_note()
+        merged = record.endorse(cosigned(record.note(5), "one"))
+        assert record.note(5) == merged
+        assert (folder / "checkpoint").read_bytes() == record.last_note() == newest
+
+
+def test_a_key_signs_once(folder):
+    """A second line of a key is left out, so nobody spoils the note with a bad line in the log's own name."""
+    with folder.open() as record:
+        own = record.last_note()
+        _, [line] = note.split(own)
+        forged = own + str(note.SignatureLine(line.name, line.key_id, b"0" * 64)).encode()
+        assert record.endorse(forged) == own
+        record.endorse(cosigned(own, "one"))
+        assert record.endorse(cosigned(own, "one", seed=b"2")) == cosigned(own, "one")
+
+
+def test_only_the_signed_text_is_endorsed(folder):
+    """Another root, size or origin, and more lines than a reader takes: refused, nothing changes."""
+    with folder.open() as record:
+        own, before = record.last_note(), record.notes()
+        fork = checkpoint.LogCheckpoint(origin="folkmoot.test/log", size=8, root=b"0" * 32)
+        never = checkpoint.LogCheckpoint(origin="folkmoot.test/log", size=6, root=b"0" * 32)
+        other = checkpoint.LogCheckpoint(origin="folkmoot.test/other", size=8, root=b"0" * 32)
+        offered = [checkpoint.sign(said, folder.key) for said in (fork, never, other)]
+        for endorsed in [*offered, b"nonsense", cosigned(own, *(f"w{n}" for n in range(note.MAX_SIGNATURES)))]:
+            with pytest.raises(errors.StatementError):
+                record.endorse(endorsed)
+        assert record.notes() == before
+        most = cosigned(own, *(f"w{n}" for n in range(note.MAX_SIGNATURES - 1)))
+        assert record.endorse(most) == most
+        with pytest.raises(errors.StatementError, match="at most"):
+            record.endorse(cosigned(own, "another"))
+        assert record.last_note() == most
+    with folder.open(read_only=True) as record, pytest.raises(errors.LogError, match="read-only"):
+        record.endorse(own)

@@ -1,8 +1,12 @@
 """Who is a member, with which key, in which role."""
 
-import pytest
+import base64
 
-from ledger import errors, keys, statements
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger import errors, keys, membership, statements, transfers
 
 
 def test_membership(run):
@@ -51,3 +55,155 @@ def test_a_role_is_the_coordinators_to_give(run):
     run.say(run.genesis())
     run.say(run.enrol("ash"))
     assert run.refused(run.role("ash", author="ash")) == "not-entitled"
+
+
+@pytest.fixture
+def fresh_key():
+    return keys.SigningKey.generate()
+
+
+def test_a_key_counts_until_the_position_that_changes_it(run, fresh_key):
+    """The change is signed by the old key; from the next position on only the new one counts (attack 15)."""
+    old = run.until("open").keys["ash"]
+    with pytest.raises(errors.SignatureError):
+        run.say(run.rotate("ash", fresh_key), fresh_key)
+    position = run.say(run.rotate("ash", fresh_key))
+    with pytest.raises(errors.SignatureError):
+        run.say(run.offer("ash"), old)
+    run.say(run.offer("ash"), fresh_key)
+    ash = run.history.members["ash"]
+    assert (ash.key, ash.rotations) == (fresh_key.public, ((position, old.public),))
+    assert [ash.key_at(size) for size in (0, position, position + 1)] == [old.public, old.public, fresh_key.public]
+
+
+def test_the_coordinator_changes_its_key_too(run, fresh_key):
+    """Whatever was said before stays said; the next statement needs the new key."""
+    old = run.until("committed").keys["moot"]
+    run.say(run.rotate("moot", fresh_key))
+    with pytest.raises(errors.SignatureError):
+        run.say(run.credit(), old)
+    run.keys["moot"] = fresh_key
+    run.until("idle").until("committed")
+    assert run.history.round == 2
+
+
+def test_no_key_comes_back(run):
+    """A key that anybody has or had in this run, whoever it was: no rotation to it, no enrolment under it (attack 15)."""
+    run.until("idle")
+    first, second, third = run.keys["ash"], keys.SigningKey.generate(), keys.SigningKey.generate()
+    run.say(run.rotate("ash", second), first)
+    run.say(run.rotate("ash", third), second)
+    run.say(run.revoke("cedar"))
+    for used in (first, second, third, run.keys["birch"], run.keys["cedar"], run.keys["moot"]):
+        assert run.refused(run.rotate("ash", used), third) == "duplicate-key"
+        run.keys["elm"] = used
+        assert run.refused(run.enrol("elm")) == "duplicate-key"
+
+
+def test_a_new_key_shows_itself(run, fresh_key):
+    """Possession is bound to run, member, old key and new key: shown for another of these, it shows nothing."""
+    run.until("idle")
+    right = run.rotate("ash", fresh_key)
+    other = keys.SigningKey.generate()
+    present, number = run.keys["ash"].public, run.history.run
+    for said in (
+        membership.rotation("b" * 64, "ash", present, fresh_key),
+        membership.rotation(number, "birch", present, fresh_key),
+        membership.rotation(number, "ash", other.public, fresh_key),
+        membership.rotation(number, "ash", present, other),
+    ):
+        assert run.refused(run.rotate("ash", fresh_key, possession=said.possession)) == "no-possession"
+    stolen = base64.b64encode(run.keys["ash"].sign(b"anything")).decode()
+    assert run.refused(run.rotate("ash", fresh_key, possession=stolen)) == "no-possession"
+    run.say(right)
+
+
+def test_what_a_new_key_signs(run):
+    """The bytes of docs/protocol.md P3; no line of them can be another's."""
+    run.until("idle")
+    old, new = keys.PublicKey(raw=bytes(range(32))), keys.PublicKey(raw=bytes(range(1, 33)))
+    told = membership.possession("c" * 64, "ash", old, new)
+    assert told == f"folkmoot possession v1\n{'c' * 64}\nash\n{old}\n{new}\n".encode()
+
+
+@given(st.lists(st.sampled_from(["ash", "birch", "moot"]), max_size=6))
+def test_any_order_of_changes_leaves_each_its_last_key(run_of, names):
+    """However often and in whatever order keys change, each position has its key."""
+    run = run_of().until("idle")
+    had = {name: [(0, run.keys[name].public)] for name in ("ash", "birch", "moot")}
+    for name in names:
+        new = keys.SigningKey.generate()
+        position = run.say(run.rotate(name, new))
+        run.keys[name] = new
+        had[name].append((position + 1, new.public))
+    for name, tenures in had.items():
+        for size in range(run.history.size + 1):
+            expected = [key for since, key in tenures if since <= size][-1]
+            assert run.history.members[name].key_at(size) == expected
+
+
+@pytest.mark.parametrize("author", ["moot", "ash"])
+def test_nothing_a_revoked_member_signs_counts(run, author, fresh_key):
+    """By the coordinator or by itself: from the next position on each of its statements is refused by name (attack 15)."""
+    run.until("open")
+    position = run.say(run.revoke("ash", author=author))
+    assert run.history.members["ash"].revoked_at == position
+    assert run.refused(run.offer("ash")) == "revoked"
+    assert run.refused(run.rotate("ash", fresh_key)) == "revoked"
+    assert run.refused(run.revoke("ash", author="ash")) == "revoked"
+    assert run.refused(run.revoke("ash")) == "revoked"
+    assert run.refused(run.enrol("ash")) == "duplicate-member"
+    assert run.refused(run.enrol("ash", key=str(fresh_key.public)), fresh_key) == "duplicate-member"
+
+
+def test_what_was_said_before_a_revocation_stays(run):
+    """An offer on the log may be sealed, accepted and paid."""
+    run.until("open")
+    offer = run.say(run.offer("ash"))
+    run.say(run.revoke("ash"))
+    run.say(run.seal(offers=(offer,)))
+    run.say(run.commit(accepted=("ash",), rejected=(("birch", "no-offer"), ("cedar", "no-offer"))))
+    run.say(run.credit(postings=transfers.payment({"ash": 1_000})))
+    assert run.history.balances == {"ash": 1_000}
+
+
+def test_a_revoked_member_is_in_no_later_cohort(run):
+    """An opening that names it is refused; without it the run goes on."""
+    run.until("idle").say(run.revoke("cedar"))
+    assert run.refused(run.open()) == "revoked"
+    run.say(run.open(cohort=("ash", "birch")))
+
+
+def test_who_may_revoke_whom(run):
+    """A member not another, nobody the coordinator, not even itself, and nobody a stranger (attack 15)."""
+    run.until("idle")
+    assert run.refused(run.revoke("birch", author="ash")) == "not-entitled"
+    assert run.refused(run.revoke("moot", author="ash")) == "not-entitled"
+    assert run.refused(run.revoke("moot")) == "not-entitled"
+    assert run.refused(run.revoke("elm")) == "unknown-member"
+    with pytest.raises(errors.SignatureError):
+        run.say(run.revoke("ash"), run.keys["ash"])
+
+
+def test_a_revoked_member_gets_no_role(run):
+    """Enrolled and revoked before it was entitled."""
+    run.say(run.genesis())
+    run.say(run.enrol("ash"))
+    run.say(run.revoke("ash"))
+    assert run.refused(run.role("ash")) == "revoked"
+
+
+def test_a_revoked_aggregator_cosigns_nothing(run):
+    """Its role is a word without effect."""
+    run.until("idle").aggregator()
+    run.until("credited").say(run.revoke("oak"))
+    assert run.refused(run.cosign("oak")) == "revoked"
+
+
+@pytest.mark.parametrize("said", ["rotate", "revoke", "cosign"])
+def test_these_belong_to_a_run(run, fresh_key, said):
+    """Of another run they are refused."""
+    run.until("idle").aggregator()
+    run.until("credited")
+    arguments = {"rotate": ("ash", fresh_key), "revoke": ("ash",), "cosign": ("oak",)}[said]
+    assert run.refused(getattr(run, said)(*arguments, run="b" * 64)) == "wrong-run"

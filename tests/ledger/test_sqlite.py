@@ -2,7 +2,9 @@
 
 import pytest
 
-from ledger import database, errors
+from ledger import errors, sqlite
+
+pytestmark = pytest.mark.parametrize("fresh", ["sqlite"], indirect=True)
 
 
 def test_what_is_no_database_is_refused(fresh):
@@ -19,29 +21,32 @@ def test_what_is_no_database_is_refused(fresh):
 
 def test_one_writes_at_a_time(folder):
     """Whoever is in a transaction has the lock from its first line on, before it has read anything (attack 42)."""
-    first, second = (database.connect(folder / "log.db", read_only=False) for _ in range(2))
-    second.execute("PRAGMA busy_timeout=10")
-    with database.transaction(first), pytest.raises(errors.LogError, match="locked"), database.transaction(second):
-        pass
-    with database.transaction(second):
-        pass
+    first, second = (sqlite.SqliteStore(folder / "log.db", read_only=False) for _ in range(2))
+    second._connection.execute("PRAGMA busy_timeout=10")
+
+    def within():
+        with pytest.raises(errors.LogError, match="locked"):
+            second.transact(lambda: None)
+
+    first.transact(within)
+    second.transact(lambda: None)
     first.close()
     second.close()
 
 
 def test_a_commit_waits_for_the_disk(folder):
     """Write-ahead log with a sync for every commit: less would lose acknowledged entries with the power."""
-    connection = database.connect(folder / "log.db", read_only=False)
-    assert connection.execute("PRAGMA journal_mode").fetchone() == (b"wal",)
-    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
-    connection.close()
+    opened = sqlite.SqliteStore(folder / "log.db", read_only=False)
+    assert opened._connection.execute("PRAGMA journal_mode").fetchone() == (b"wal",)
+    assert opened._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    opened.close()
 
 
 def test_a_schema_is_not_trusted(folder):
     """Nothing in a stranger's schema may call functions with side effects (attack 41)."""
-    connection = database.connect(folder / "log.db", read_only=True)
-    assert connection.execute("PRAGMA trusted_schema").fetchone() == (0,)
-    connection.close()
+    opened = sqlite.SqliteStore(folder / "log.db", read_only=True)
+    assert opened._connection.execute("PRAGMA trusted_schema").fetchone() == (0,)
+    opened.close()
 
 
 def test_a_giant_value_is_not_read(folder):
