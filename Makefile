@@ -3,9 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 PEERS := .peers/byzfl/.0.0.11
+VERIFIERS := .peers/verifiers/.ready
+ACCOUNTING := .peers/accounting/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench peers tables chaos coverage readme clean
+.PHONY: help run test lint bench peers tables chaos fuzz coverage readme clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 run: $(READY) ## the main job: train on real data, two of ten holders hostile
 	$(BIN)/folkmoot run
 
-test: lint $(PEERS) ## ruff, mypy, import-linter, pytest
+test: lint $(PEERS) $(VERIFIERS) $(ACCOUNTING) ## ruff, mypy, import-linter, pytest
 	$(BIN)/python -m pytest
 
 lint: $(READY) ## ruff, mypy, import-linter
@@ -33,7 +35,17 @@ lint: $(READY) ## ruff, mypy, import-linter
 $(PEERS): $(READY)
 	$(BIN)/python -m benchmarks.peers byzfl
 
-peers: $(PEERS) ## set up the peers that tests and benchmarks compare with, in .peers/
+$(VERIFIERS): $(READY) tests/ledger/interop/requirements.txt
+	$(BIN)/python -m benchmarks.peers verifiers
+	touch $(VERIFIERS)
+
+# What makes a tree for a chain comes by npm, where there is one; the test of it is skipped elsewhere.
+$(ACCOUNTING): $(READY) tests/ledger/accounting.txt
+	$(BIN)/python -m benchmarks.peers accounting
+	if command -v npm >/dev/null; then $(BIN)/python -m benchmarks.peers distribution; fi
+	touch $(ACCOUNTING)
+
+peers: $(PEERS) $(VERIFIERS) $(ACCOUNTING) ## set up the peers that tests and benchmarks compare with, in .peers/
 
 tables: $(READY) ## docs/aggregation.md: its tables and plots, from the benchmarks' JSON
 	$(BIN)/python -m benchmarks.page
@@ -42,9 +54,14 @@ bench: $(READY) ## benchmarks with their floors; results in benchmarks/results
 	$(BIN)/folkmoot bench rounds
 	$(BIN)/folkmoot bench aggregation
 	$(BIN)/folkmoot bench robustness
+	$(BIN)/folkmoot bench ledger
 
 chaos: $(READY) ## the long kill -9 run
 	$(BIN)/python -m pytest -m chaos --timeout 1800
+
+fuzz: $(READY) ## coverage-guided fuzzing of the ledger's parsers, two million inputs
+	$(BIN)/python -m benchmarks.peers fuzz
+	$(BIN)/python -m tests.ledger.fuzz -runs=2000000
 
 coverage: $(READY) ## tests, and which lines they do not reach
 	$(BIN)/python -m pytest --cov --cov-report=term

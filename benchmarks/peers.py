@@ -1,11 +1,16 @@
 """Peers, each in a folder of its own under `.peers/`, set up when a benchmark or an oracle test first asks for it.
 
-    .peers/byzfl    the package alone, beside our torch: its declared dependencies would replace torch by a CUDA build
-    .peers/flwr     a virtual environment: flwr pins packages that we pin otherwise
+    .peers/byzfl        the package alone, beside our torch: its declared dependencies would replace torch by a CUDA build
+    .peers/flwr         a virtual environment: flwr pins packages that we pin otherwise
+    .peers/verifiers    a virtual environment: what checks our log in tests; some of it is under the GPL, so nothing imports it
+    .peers/accounting   a virtual environment: beancount, whose checker tests call; it is under the GPL
+    .peers/distribution a folder of npm: @openzeppelin/merkle-tree, to which tests give the list for a distribution
 
-A peer runs in a process of its own, from a script beside this file that imports nothing of ours, and prints JSON.
+A peer runs in a process of its own, from a script beside this file, or beside the tests for verifiers, that imports nothing
+of ours, and prints JSON.
 """
 
+import hashlib
 import json
 import os
 import subprocess
@@ -20,6 +25,15 @@ from benchmarks import errors
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / ".peers"
 VERSIONS: Mapping[str, str] = {"byzfl": "0.0.11", "flwr": "1.41.0"}
+PINNED: Mapping[str, Path] = {
+    "verifiers": ROOT / "tests/ledger/interop/requirements.txt",
+    "accounting": ROOT / "tests/ledger/accounting.txt",
+}
+"""Peers of several packages: all of them and what they need, each in one version."""
+BESIDE: Mapping[str, str] = {"byzfl": f"byzfl=={VERSIONS['byzfl']}", "fuzz": "atheris==3.0.0"}
+"""Peers that run in our environment, without what they declare to need."""
+NODE: Mapping[str, str] = {"distribution": "@openzeppelin/merkle-tree@1.0.8"}
+"""Peers that npm installs."""
 
 
 def install(name: str) -> Path:
@@ -29,14 +43,20 @@ def install(name: str) -> Path:
         PeerError: it cannot be installed; the message ends with what pip said.
     """
     where = FOLDER / name
-    done = where / f".{VERSIONS[name]}"
+    if name in NODE:
+        return _npm(where, NODE[name])
+    pinned = PINNED.get(name)
+    version = hashlib.sha256(pinned.read_bytes()).hexdigest()[:12] if pinned else _version(name)
+    done = where / f".{version}"
     if not done.exists():
-        wanted = f"{name}=={VERSIONS[name]}"
-        if name == "byzfl":
-            _pip(Path(sys.executable), "--no-deps", "--upgrade", "--target", str(where), wanted)
+        if name in BESIDE:
+            _pip(Path(sys.executable), "--no-deps", "--upgrade", "--target", str(where), BESIDE[name])
         else:
             venv.create(where, with_pip=True, clear=True)
-            _pip(where / "bin" / "python", wanted)
+            # aics-witness asks for Python 3.12, and runs on 3.11.
+            whole = ("--no-deps", "--ignore-requires-python", "--requirement", str(pinned))
+            wanted = whole if pinned else (f"{name}=={version}",)
+            _pip(where / "bin" / "python", *wanted)
         done.touch()
     return where
 
@@ -63,11 +83,30 @@ def measure(name: str, request: Mapping[str, Any]) -> dict[str, Any]:
     return answer
 
 
+def _version(name: str) -> str:
+    return BESIDE[name].rpartition("=")[2] if name in BESIDE else VERSIONS[name]
+
+
 def _pip(python: Path, *arguments: str) -> None:
     command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     if ran.returncode:
         raise errors.PeerError(f"pip install {arguments[-1]} failed: {ran.stderr.strip()[-400:]}")
+
+
+def _npm(where: Path, wanted: str) -> Path:
+    done = where / f".{wanted.rpartition('@')[2]}"
+    if not done.exists():
+        where.mkdir(parents=True, exist_ok=True)
+        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(where), wanted]
+        try:
+            ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        except FileNotFoundError as error:
+            raise errors.PeerError(f"{wanted} needs npm, which is not installed") from error
+        if ran.returncode:
+            raise errors.PeerError(f"npm install {wanted} failed: {ran.stderr.strip()[-400:]}")
+        done.touch()
+    return where
 
 
 def main() -> None:
