@@ -8,7 +8,7 @@ from aggregation import rules
 from client import errors, plan, task
 from client.tasks import catalogue
 from exchange import tensors
-from ledger import dsse, keys, statements
+from ledger import dsse, keys, membership, statements
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,8 @@ class Agreement:
     Attributes:
         run: hex eid of the genesis statement, the name of the run everywhere.
         founder: name of the coordinator.
-        coordinator: the key that signed it.
+        coordinator: the key that signed it: who the coordinator is, for as long as the run lasts.
+        signer: the key that the coordinator signs with now; another one where it has changed its key since.
         plan: what was agreed.
         task: the plan's task, from this machine's own code.
         specs: names and shapes of the model's tensors, the layout of each flat vector of the run.
@@ -28,6 +29,7 @@ class Agreement:
     run: str
     founder: str
     coordinator: keys.PublicKey
+    signer: keys.PublicKey
     plan: plan.Plan
     task: task.Task
     specs: tuple[tensors.TensorSpec, ...]
@@ -61,21 +63,41 @@ class Agreement:
             run=genesis.eid,
             founder=statement.author,
             coordinator=coordinator,
+            signer=coordinator,
             plan=agreed,
             task=made,
             specs=task.specs(made.model()),
             checkpoint=statement.checkpoint,
         )
 
+    def rotated(self, envelope: dsse.Envelope) -> Self:
+        """This agreement, after the coordinator's key has changed as `envelope` says.
+
+        Raises:
+            StatementError: not a well-formed change of key.
+            SignatureError: not signed by the coordinator's present key, or the new key did not sign that it takes its place.
+            RefusalError: another member's key, or another run.
+
+        Reference: docs/protocol.md P3.
+        """
+        statement = statements.parse(dsse.verify(envelope, self.signer))
+        if not isinstance(statement, statements.MemberRotate):
+            raise errors.RefusalError("not-a-rotation", f"expected member.rotate, got {type(statement).__name__}")
+        if (statement.run, statement.author) != (self.run, self.founder):
+            said = f"{statement.author} of run {statement.run} changes its key"
+            raise errors.RefusalError("wrong-run", f"{said}, expected {self.founder} of run {self.run}")
+        signer = membership.shown(statement, self.signer)
+        return dataclasses.replace(self, signer=signer)
+
     def opening(self, envelope: dsse.Envelope) -> statements.RoundOpen:
         """The round that `envelope` opens, its signature and run checked.
 
         Raises:
             StatementError: not a well-formed opening.
-            SignatureError: not signed by the coordinator of this run.
+            SignatureError: not signed with the coordinator's present key.
             RefusalError: it opens a round of another run.
         """
-        statement = statements.parse(dsse.verify(envelope, self.coordinator))
+        statement = statements.parse(dsse.verify(envelope, self.signer))
         if not isinstance(statement, statements.RoundOpen):
             raise errors.RefusalError("not-an-opening", f"expected round.open, got {type(statement).__name__}")
         if statement.run != self.run:

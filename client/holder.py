@@ -87,7 +87,8 @@ class Holder:
         opening = self._admit(envelope, start)
         known = self._outbox.find(opening)
         if known is not None:
-            return Contribution(offer=known, seconds={})
+            # Signed again: the same bytes, unless the holder has changed its key since.
+            return Contribution(offer=dsse.sign(known.payload, self._key), seconds={})
         seconds: dict[str, float] = {}
         bound = context.context_digest(opening.run, opening.round, opening.parent, self.name)
         on = lattice.Lattice(sizes=tuple(s.size for s in self._agreed.specs), exponents=opening.exponents)

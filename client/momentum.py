@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from client import durable, errors
+from client import errors
 from exchange import errors as exchange_errors
 from exchange import tensors
-from ledger import statements
+from ledger import durable, statements
 
 FORMAT = "folkmoot-momentum/v1"
 

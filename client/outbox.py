@@ -6,8 +6,8 @@ and look like an equivocator. So the signed offer is on disk, synced, before any
 
 from pathlib import Path
 
-from client import durable, errors
-from ledger import dsse, statements
+from client import errors
+from ledger import dsse, durable, statements
 
 
 class Outbox:

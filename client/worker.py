@@ -29,6 +29,7 @@ class Settings:
         members: number of the shard by member name.
         hostile: behaviour by member name, for those that are not honest.
         threads: torch threads in this process; the bits of training depend on it.
+        rotations: the coordinator's changes of key since the genesis, as signed bytes, in order.
     """
 
     genesis: bytes
@@ -37,6 +38,7 @@ class Settings:
     members: Mapping[str, int]
     hostile: Mapping[str, str]
     threads: int
+    rotations: tuple[bytes, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,8 @@ class Worker:
         torch.set_num_threads(settings.threads)
         self._settings = settings
         self._agreed = agreement.Agreement.read(dsse.Envelope.parse(settings.genesis))
+        for rotation in settings.rotations:
+            self._agreed = self._agreed.rotated(dsse.Envelope.parse(rotation))
         self._store = blocks.BlockStore(settings.store)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model = training.FlatModel(self._agreed.task.model(), device)

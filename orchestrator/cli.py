@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 
 from orchestrator import errors
-from orchestrator.commands import bench, refusal
+from orchestrator.commands import bench, key, ledger, refusal
 
 RUNS = Path("runs")
 
@@ -81,25 +81,48 @@ def run(overrides: tuple[str, ...], *, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("run_folder", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--policy", "policy_file", type=click.Path(path_type=Path), help="Trust policy that the checkpoint must meet."
+)
+@click.option(
+    "--memory", "folder_of_memory", type=click.Path(path_type=Path), help="Where to remember what was accepted."
+)
+@click.option("--no-memory", is_flag=True, help="Neither ask what was accepted before nor remember this.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
-def audit(run_folder: Path | None, *, as_json: bool) -> None:
+def audit(
+    run_folder: Path | None, policy_file: Path | None, folder_of_memory: Path | None, *, no_memory: bool, as_json: bool
+) -> None:
     """Recompute a run from its genesis: every signature, link, root, CID, aggregate, checkpoint and credit.
 
     Needs no key but the round identities that the run disclosed. Exits 1 and names the first thing that differs. Without
     RUN_FOLDER it takes the latest run in runs/.
 
+    What it accepts it remembers, by default in $FOLKMOOT_STATE or ~/.local/state/folkmoot, and from then on refuses a log of
+    that name which does not extend it: it exits 1 and names a folder with both signed notes. With --policy the published
+    checkpoint must also be cosigned as the file says (C2SP tlog-policy).
+
     \b
     folkmoot audit
     folkmoot audit runs/digits-071aeb2b
+    folkmoot audit runs/digits-071aeb2b --policy witnesses.txt
     folkmoot audit runs/digits-071aeb2b --json
     """  # noqa: D301  click reads the escape
-    from orchestrator import folder, progress, replay  # noqa: PLC0415
+    from ledger import memory  # noqa: PLC0415
+    from orchestrator import folder, progress, recall, replay  # noqa: PLC0415
 
+    if no_memory and folder_of_memory is not None:
+        raise click.UsageError("--memory and --no-memory exclude each other")
     console = Console(stderr=True, soft_wrap=True)
     try:
         with console.status("auditing") as status:
             where = folder.RunFolder(root=run_folder) if run_folder else folder.newest(RUNS)
-            report = replay.Replay(where, lambda number, total: status.update(f"round {number} of {total}")).audit()
+            brought = recall.Recall(
+                remembered=None if no_memory else memory.Memory(folder_of_memory or memory.place()),
+                demands=None if policy_file is None else recall.read_policy(policy_file),
+            )
+            report = replay.Replay(
+                where, lambda number, total: status.update(f"round {number} of {total}"), brought
+            ).audit()
     except refusal.OURS as error:
         if as_json:
             click.echo(json.dumps({"ok": False, "difference": str(error)}))
@@ -153,6 +176,8 @@ def infer(run_folder: Path | None, cid: str | None, inputs: Path | None, *, as_j
 
 
 cli.add_command(bench.bench)
+cli.add_command(ledger.ledger)
+cli.add_command(key.key)
 
 
 def main() -> None:

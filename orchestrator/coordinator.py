@@ -16,7 +16,7 @@ import torch
 
 from client import agreement, checkpoint, plan, training, worker
 from exchange import blocks, recipients
-from ledger import dsse, history, statements
+from ledger import dsse, history, policy, statements
 from ledger import errors as ledger_errors
 from orchestrator import errors, folder, founding, journal, opening, pool, settlement, steps
 
@@ -63,6 +63,7 @@ class Coordinator:
         workers: who trains.
         threads: torch threads of a worker.
         listeners: are told what happens.
+        witnesses: who is asked to cosign what is published; None for nobody.
     """
 
     def __init__(
@@ -74,7 +75,9 @@ class Coordinator:
         workers: pool.Pool,
         threads: int,
         listeners: Sequence[Listener],
+        witnesses: policy.Policy | None = None,
     ) -> None:
+        self._witnesses = witnesses
         self._folder = where
         self._store = blocks.BlockStore(where.store)
         self._plan = agreed
@@ -89,19 +92,24 @@ class Coordinator:
         """Carry the run to its end.
 
         Raises:
-            FolderError: the folder holds a run with another plan.
+            FolderError: the folder holds a run with another plan, or a change of key that was cut short.
             LedgerError: the ledger is damaged.
             PoolError: workers keep dying.
         """
+        self._folder.require_settled_keys()
         names = founding.member_names(self._plan.task.holders)
         self._opened_at = time.perf_counter()
-        with journal.Journal(self._folder.ledger, self._folder.coordinator_key()) as self._journal:
+        with journal.Journal(
+            self._folder.ledger, self._folder.coordinator_key(), self._witnesses, self._folder.second_key()
+        ) as self._journal:
             if self._journal.history.phase == history.Phase.EMPTY:
                 holders = {name: self._folder.holder_key(name) for name in names}
                 founders = founding.found(self._plan, self._folder.coordinator_key(), holders, self._store)
                 self._journal.append(*founders)
             self._journal.publish()
             self._agreed = agreement.Agreement.read(self._journal.genesis)
+            for rotation in self._journal.rotations:
+                self._agreed = self._agreed.rotated(rotation)
             self._require_same_plan()
             self._folder.forget_identities(self._journal.history.round)
             if self._journal.history.round < self._plan.rounds:
@@ -118,6 +126,7 @@ class Coordinator:
                 members={name: number for number, name in enumerate(names)},
                 hostile=dict(self._hostile),
                 threads=self._threads,
+                rotations=tuple(rotation.to_bytes() for rotation in self._journal.rotations),
             )
         )
 

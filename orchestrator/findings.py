@@ -18,9 +18,12 @@ class Report:
         planned: rounds of the plan.
         rounds: committed.
         left_out: offers that were on the log in time and that the coordinator did not seal.
+        reversals: transfers that take a round's credit back: the operator's word, since nothing on the log says why.
         unsigned: entries after the last signed checkpoint of the log, which nobody vouches for yet.
         on_word: updates that were rejected because their bytes could not be had, which nobody can recompute.
         recomputed: rounds worked out again from their ciphertext; fewer than `rounds` where identities were not disclosed.
+        before: how the published checkpoint stands to what was accepted of this log before; empty if nobody looked.
+        witnesses: when each witness of the given policy cosigned it, in seconds since 1970, by name.
         checkpoint: CID of the last model.
         head: hash of the last entry.
         seconds: wall time.
@@ -34,7 +37,10 @@ class Report:
     left_out: int
     recomputed: int
     on_word: int
+    reversals: int
     unsigned: int
+    before: str
+    witnesses: Mapping[str, int]
     checkpoint: str
     head: str
     seconds: float

@@ -3,9 +3,12 @@
 runs/digits-3f9c21ab/
 config.yaml          the resolved configuration, as it was first started
 ledger.sqlite        the log; `checkpoint` beside it is its last published signed note
+ledger.url           instead: the URL of the PostgreSQL database that holds the log
 blocks/              content-addressed: ciphertext, aggregates, checkpoints, what the outer optimizer remembers
-keys/coordinator     Ed25519, OpenSSH; keys/rounds/<n>.age the age identity of a round until it is disclosed
+keys/coordinator     Ed25519, OpenSSH; keys/coordinator.mldsa, where wanted, a second one for checkpoints
+keys/rounds/<n>.age  the age identity of a round until it is disclosed
 holders/<name>/      of a simulated holder: key, offer.json
+*.next               beside a key: the one that is to replace it, while `folkmoot key rotate` is at work
 metrics.jsonl        one line a round, for plots and people; plots/
 """
 
@@ -15,9 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from client import durable
 from exchange import blocks, recipients
-from ledger import keys
+from ledger import durable, keys, mldsa
 from orchestrator import errors
 
 
@@ -34,8 +36,18 @@ class RunFolder:
 
     @property
     def ledger(self) -> Path:
-        """The database of the log."""
-        return self.root / "ledger.sqlite"
+        """The database of the log, or the file that names the server's database that holds it."""
+        return self.url if self.url.exists() else self.root / "ledger.sqlite"
+
+    @property
+    def url(self) -> Path:
+        """The file that names a server's database, where the log lies on a server."""
+        return self.root / "ledger.url"
+
+    @property
+    def server(self) -> str | None:
+        """The URL of the server's database that holds the log; None where it lies in the folder."""
+        return self.url.read_text().strip() if self.url.exists() else None
 
     @property
     def checkpoint(self) -> Path:
@@ -94,15 +106,48 @@ class RunFolder:
         Raises:
             FolderError: the folder holds a run, but not its key.
         """
-        if self.ledger.exists() and not (self.root / "keys" / "coordinator").exists():
+        if self.ledger.exists() and not self.coordinator_key_path.exists():
             raise errors.FolderError(
-                f"{self.root}/keys/coordinator is missing: without that key nobody can continue the run"
+                f"{self.coordinator_key_path} is missing: without that key nobody can continue the run"
             )
-        return _key(self.root / "keys" / "coordinator")
+        return made_key(self.coordinator_key_path)
 
     def holder_key(self, name: str) -> keys.SigningKey:
         """A simulated holder's key, made at first use."""
-        return _key(self.holders / name / "key")
+        return made_key(self.holder_key_path(name))
+
+    @property
+    def coordinator_key_path(self) -> Path:
+        """The file of the coordinator's key."""
+        return self.root / "keys" / "coordinator"
+
+    def make_second_key(self) -> None:
+        """Nothing; the coordinator has an ML-DSA-44 key for its checkpoints, beside the other."""
+        path = self.coordinator_key_path.with_name("coordinator.mldsa")
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            mldsa.SigningKey.generate().save(path)
+
+    def second_key(self) -> mldsa.SigningKey | None:
+        """The coordinator's ML-DSA-44 key; None where none was made."""
+        path = self.coordinator_key_path.with_name("coordinator.mldsa")
+        return mldsa.SigningKey.load(path) if path.exists() else None
+
+    def holder_key_path(self, name: str) -> Path:
+        """The file of a simulated holder's key."""
+        return self.holders / name / "key"
+
+    def require_settled_keys(self) -> None:
+        """Nothing, if no change of key was cut short.
+
+        Raises:
+            FolderError: one was; the message says how to end it.
+        """
+        found = [*self.root.glob("keys/coordinator.next"), *self.holders.glob("*/key.next")]
+        if found:
+            name = found[0].stem if found[0].parent.name == "keys" else found[0].parent.name
+            message = f"a change of key was cut short: {found[0]} is there still"
+            raise errors.FolderError(f"{message}. `folkmoot key rotate {self.root} {name}` ends it")
 
     def round_identity(self, number: int) -> str:
         """Text of the age identity that updates of round `number` are sealed to, made at first use and then kept.
@@ -132,7 +177,7 @@ def newest(runs: Path, *, checkpoint: str | None = None) -> RunFolder:
         FolderError: there is none; the message says what to run or to name.
         CidError: `checkpoint` is no CID.
     """
-    ledgers = sorted(runs.glob("*/ledger.sqlite"), key=lambda path: path.stat().st_mtime, reverse=True)
+    ledgers = sorted([*runs.glob("*/ledger.sqlite"), *runs.glob("*/ledger.url")], key=_written, reverse=True)
     for path in ledgers:
         if checkpoint is None or blocks.BlockStore(path.parent).has(checkpoint):
             return RunFolder(root=path.parent)
@@ -141,9 +186,20 @@ def newest(runs: Path, *, checkpoint: str | None = None) -> RunFolder:
     raise errors.FolderError(f"none of the {len(ledgers)} runs in {runs}/ stores {checkpoint}: name the run folder")
 
 
-def _key(path: Path) -> keys.SigningKey:
+def made_key(path: Path) -> keys.SigningKey:
+    """The key in the file `path`, made at first use.
+
+    Raises:
+        KeyFileError: the file holds no key, or others can read it.
+    """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         made = keys.SigningKey.generate()
         made.save(path)
     return keys.SigningKey.load(path)
+
+
+def _written(ledger: Path) -> float:
+    # A server's database has no time here; what is published from it has.
+    published = ledger.with_name("checkpoint")
+    return (published if ledger.suffix == ".url" and published.exists() else ledger).stat().st_mtime

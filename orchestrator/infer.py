@@ -80,7 +80,7 @@ def load(where: folder.RunFolder, cid: str | None) -> Model:
                 committed.append(statement.checkpoint)
         if not committed:
             raise errors.FolderError(f"the log of {where.root} is empty: `folkmoot run` begins a run")
-        journal.vouched(where.ledger, agreed.coordinator)
+        journal.vouched(where.ledger, known)
     wanted = committed[-1] if cid is None else cid
     if wanted not in committed:
         raise errors.ConfigError(

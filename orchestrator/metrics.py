@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from client import durable, worker
-from ledger import log, statements
+from client import worker
+from ledger import durable, log, statements
 from orchestrator import coordinator
 
 

@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import Callable, Sequence
 
-from aggregation import lattice
+from aggregation import errors as aggregation_errors
+from aggregation import lattice, rules
 from client import agreement, checkpoint
 from client.tasks import catalogue
 from ledger import history, statements
-from orchestrator import settlement
+from orchestrator import errors, settlement
 
 
 def prescribe(
@@ -21,14 +22,19 @@ def prescribe(
         recipients: texts of the age recipients that updates are sealed to.
         get: bytes of the initial checkpoint or of the last aggregate, by CID.
 
+    Raises:
+        RoundError: after revocations too few holders are left for the plan's rule.
+
     Reference: docs/protocol.md P8.
     """
+    members = cohort(known, size=agreed.plan.cohort.size)
+    _require_enough(agreed, known, members)
     return statements.RoundOpen(
         author=agreed.founder,
         run=agreed.run,
         round=known.round + 1,
         parent=known.checkpoint or agreed.checkpoint,
-        cohort=cohort(known, size=agreed.plan.cohort.size),
+        cohort=members,
         recipients=tuple(recipients),
         exponents=exponents(agreed, known, get),
         task=catalogue.digest(agreed.plan.task),
@@ -40,10 +46,12 @@ def prescribe(
 def cohort(known: history.History, *, size: int) -> tuple[str, ...]:
     """The members of the round that opens next, sorted: all holders, or the `size` first by sha256(parent LF name).
 
-    The parent checkpoint is settled before anybody can know it, so nobody can grind names or seeds for a place
-    (docs/protocol.md P8).
+    Who is revoked is no holder any more. The parent checkpoint is settled before anybody can know it, so nobody can grind
+    names or seeds for a place (docs/protocol.md P8).
     """
-    holders = sorted(name for name, member in known.members.items() if member.role == "holder")
+    holders = sorted(
+        name for name, member in known.members.items() if member.role == "holder" and member.revoked_at is None
+    )
     if size:
         holders.sort(key=lambda name: hashlib.sha256(f"{known.checkpoint}\n{name}".encode()).digest())
     return tuple(sorted(holders[: size or len(holders)]))
@@ -59,3 +67,13 @@ def exponents(agreed: agreement.Agreement, known: history.History, get: Callable
     on = lattice.Lattice(sizes=sizes, exponents=known.finished.open.exponents)
     aggregate = settlement.read_aggregate(get(known.finished.commit.aggregate), agreed.specs)
     return lattice.following(on, aggregate, headroom_bits=headroom).exponents
+
+
+def _require_enough(agreed: agreement.Agreement, known: history.History, members: Sequence[str]) -> None:
+    rule = agreed.plan.rule
+    try:
+        rules.check(rule.name, rule.pre, len(members), rule.byzantine)
+    except aggregation_errors.RuleError as error:
+        revoked = sum(member.role == "holder" and member.revoked_at is not None for member in known.members.values())
+        message = f"round {known.round + 1} would have a cohort of {len(members)}, {revoked} holders being revoked"
+        raise errors.RoundError(f"{message}, too few for the plan's rule: {error}") from error

@@ -112,6 +112,8 @@ def audited(console: Console, report: findings.Report) -> None:
         "signed by": report.coordinator,
         "checkpoint": report.checkpoint,
         "log head": report.head,
+        "memory": report.before or "not asked, and not remembered",
+        "witnesses": ", ".join(report.witnesses) or "none asked for",
     }
     for label, text in lines.items():
         console.print(f"{label:<12}{text}", highlight=False)
@@ -123,6 +125,7 @@ def audited(console: Console, report: findings.Report) -> None:
         (report.unsigned, "entries at the end are under no signed checkpoint yet"),
         (report.on_word, "updates were rejected as unavailable, which nobody can recompute"),
         (report.left_out, "offers were on the log in time and were not sealed"),
+        (report.reversals, "credits of a round were taken back; that is the operator's word"),
         (report.planned - report.rounds, "rounds of the plan are still to come"),
     )
     for count, what in doubts:

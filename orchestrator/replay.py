@@ -8,17 +8,16 @@ it lists as claims: they depend on a machine's floating point, or on what only a
 import collections
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from aggregation import errors as aggregation_errors
 from client import agreement, checkpoint, training
 from client import errors as client_errors
 from exchange import blocks, recipients
 from exchange import errors as exchange_errors
-from ledger import checkpoint as log_checkpoint
 from ledger import errors as ledger_errors
 from ledger import history, log, merkle, statements
-from orchestrator import aggregate, errors, findings, folder, journal, opening, optimizer, settlement
+from orchestrator import aggregate, errors, findings, folder, journal, opening, optimizer, recall, settlement
 
 OURS = (
     aggregation_errors.AggregationError,
@@ -34,10 +33,17 @@ class Replay:
     Args:
         where: the folder; nothing in it is written.
         progress: is told of each round that was checked, and of how many the plan has.
+        brought: what the log is held to beside its own words.
     """
 
-    def __init__(self, where: folder.RunFolder, progress: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        where: folder.RunFolder,
+        progress: Callable[[int, int], None],
+        brought: recall.Recall = recall.Recall(),  # noqa: B008  frozen, and without memory
+    ) -> None:
         self._folder = where
+        self._brought = brought
         self._store = blocks.BlockStore(where.store)
         self._progress = progress
         self._known = history.EMPTY
@@ -46,6 +52,7 @@ class Replay:
         self._recomputed = 0
         self._on_word = 0
         self._left_out = 0
+        self._reversals = 0
         self._signed = 0
         self._recipients: set[str] = set()
 
@@ -64,21 +71,19 @@ class Replay:
             )
             with journal.published(self._folder.existing().ledger) as record:
                 notes = dict(record.notes())
-                if published not in notes.values():
+                # Witnesses' lines are added at the end; whoever was killed between store and file left a note without them.
+                if not any(signed.startswith(published) for signed in notes.values()):
                     message = f"the published checkpoint {self._folder.checkpoint} is not one the log ever signed"
                     raise errors.AuditError(message)
                 for entry in record.entries():
                     self._entry(entry, notes.pop(entry.seq + 1, None))
                 head = record.head
-            if self._known.commit is not None:  # committed, and its identity not yet disclosed
-                self._undisclosed(self._known)
+                if self._known.commit is not None:  # committed, and its identity not yet disclosed
+                    self._undisclosed(self._known)
+                self._require_whole(notes)
+                standing = self._brought.check(record, published, self._known)
         except OURS as error:
             raise errors.AuditError(str(error)) from error
-        if self._known.run is None:
-            raise errors.AuditError("the log is empty: it begins no run")
-        if notes:
-            message = f"the log ends after {self._frontier.size} entries, but a signed checkpoint promises {min(notes)}"
-            raise errors.AuditError(message)
         return findings.Report(
             run=self._agreed.run,
             coordinator=self._agreed.coordinator.fingerprint,
@@ -88,11 +93,21 @@ class Replay:
             recomputed=self._recomputed,
             on_word=self._on_word,
             left_out=self._left_out,
+            reversals=self._reversals,
             unsigned=self._frontier.size - self._signed,
+            before=standing.before,
+            witnesses=standing.witnesses,
             checkpoint=self._known.checkpoint or "",
             head=head,
             seconds=time.perf_counter() - start,
         )
+
+    def _require_whole(self, unmet: Mapping[int, bytes]) -> None:
+        if self._known.run is None:
+            raise errors.AuditError("the log is empty: it begins no run")
+        if unmet:
+            message = f"the log ends after {self._frontier.size} entries, but a signed checkpoint promises {min(unmet)}"
+            raise errors.AuditError(message)
 
     def _entry(self, entry: log.Entry, signed_note: bytes | None) -> None:
         before = self._known
@@ -116,8 +131,12 @@ class Replay:
                 self._left_out += len(before.offers) - len(statement.offers)
             case statements.RoundDisclose():
                 self._disclosed(statement, before)
+            case statements.CreditTransfer(code="reversal"):
+                self._reversals += 1
             case statements.CreditTransfer() if self._agreed.plan.disclosure != "public":
                 self._undisclosed(before)
+            case statements.RoundCosign():
+                self._checked["cosignatures"] += 1
         if signed_note is not None:
             self._note(signed_note)
 
@@ -129,7 +148,10 @@ class Replay:
         if holders != self._agreed.plan.task.holders:
             message = f"the ledger has {holders} holders, the plan {self._agreed.plan.task.holders}"
             raise errors.AuditError(f"round {statement.round}: {message}")
-        prescribed = opening.prescribe(self._agreed, before, statement.recipients, self._get)
+        try:
+            prescribed = opening.prescribe(self._agreed, before, statement.recipients, self._get)
+        except errors.RoundError as error:
+            raise errors.AuditError(str(error)) from error
         # The task's code digest is the holders' business: an auditor may have another version of the code.
         prescribed = dataclasses.replace(prescribed, task=statement.task)
         findings.same(statement.round, "opening", statement, prescribed)
@@ -169,14 +191,13 @@ class Replay:
         self._recomputed += 1
         self._on_word += len(unavailable)
         self._checked.update({"ciphertexts": len(offers) - len(unavailable), "aggregates": 1, "checkpoints": 1})
-        self._checked["credits"] += len(record.credit.postings)
+        self._checked["credits"] += len(commit.accepted)
         self._require_state(commit.checkpoint)
         self._progress(opened.round, self._agreed.plan.rounds)
 
     def _note(self, signed_note: bytes) -> None:
         """A signed checkpoint of the log at this very size."""
-        name = journal.origin(self._agreed.coordinator.fingerprint)
-        signed = log_checkpoint.verify(signed_note, name, self._agreed.coordinator)
+        signed = journal.verify(signed_note, self._known)
         if (signed.size, signed.root) != (self._frontier.size, self._frontier.root()):
             message = f"the signed checkpoint of {signed.size} entries has root {signed.root.hex()}"
             raise errors.AuditError(f"{message}, the entries have {self._frontier.root().hex()}")

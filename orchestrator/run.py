@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from client import durable
-from ledger import log
+from ledger import durable, log
 from orchestrator import config as config_door
 from orchestrator import coordinator, errors, folder, inprocess, journal, metrics, pool, progress, settings, summary
 
@@ -41,10 +40,12 @@ def execute(
 
 def _read(where: folder.RunFolder) -> log.Log:
     # Not read-only: a process killed while it made the database left one without tables, which this completes.
-    return log.Log.open(where.ledger, origin=journal.origin(where.coordinator_key().public.fingerprint))
+    return journal.opened(where.ledger, journal.named(where.ledger, where.coordinator_key().public))
 
 
 def _run(config: settings.RunConfig, where: folder.RunFolder, listeners: Sequence[coordinator.Listener]) -> None:
+    if config.post_quantum:
+        where.make_second_key()
     workers = _pool(config)
     try:
         coordinator.Coordinator(
@@ -54,6 +55,7 @@ def _run(config: settings.RunConfig, where: folder.RunFolder, listeners: Sequenc
             workers=workers,
             threads=config.threads,
             listeners=listeners,
+            witnesses=config.witnesses,
         ).run()
     finally:
         workers.close()
@@ -69,12 +71,17 @@ def _require_same_simulation(config: settings.RunConfig, where: folder.RunFolder
     """The plan is on the ledger; who is hostile, and on how many threads, only the folder's own configuration tells."""
     if not where.ledger.exists():
         durable.write(where.config, config.resolved.encode())
+        if config.url is not None:
+            where.coordinator_key()  # made before there is a run that it is missing from
+            durable.write(where.url, config.url.encode() + b"\n")
         return
     hostile, threads = config_door.simulated_in(where.config)
     if hostile != dict(config.hostile):
         differs = f"other hostile holders ({hostile or 'none'})"
     elif threads != config.threads:
         differs = f"pool.threads={threads}, on which the bits of training depend"
+    elif where.server != config.url:
+        differs = f"its log in {where.server or where.ledger}"
     else:
         return
     message = f"{where.root} holds a run with {differs}"

@@ -58,10 +58,20 @@ class PrivacySchema:
 
 
 @dataclasses.dataclass
-class NamedSchema:
-    """Keys of `store` and of `ledger`."""
+class StoreSchema:
+    """Keys of `store`."""
 
     name: str = MISSING
+
+
+@dataclasses.dataclass
+class LedgerSchema:
+    """Keys of `ledger`."""
+
+    name: str = MISSING
+    url: str | None = MISSING
+    witnesses: str | None = MISSING
+    post_quantum: bool = MISSING
 
 
 @dataclasses.dataclass
@@ -104,8 +114,8 @@ class Schema:
     outer: OuterSchema = MISSING
     attack: AttackSchema = MISSING
     privacy: PrivacySchema = MISSING
-    store: NamedSchema = MISSING
-    ledger: NamedSchema = MISSING
+    store: StoreSchema = MISSING
+    ledger: LedgerSchema = MISSING
     cohort: CohortSchema = MISSING
     pool: PoolSchema = MISSING
     rounds: int = MISSING

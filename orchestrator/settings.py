@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -11,10 +12,10 @@ from aggregation import guidance, rules
 from client import errors as client_errors
 from client import hostile, plan
 from client.tasks import catalogue
-from ledger import canonical
-from orchestrator import errors, founding
+from ledger import canonical, places, policy
+from orchestrator import errors, founding, recall
 
-BACKENDS = {"pool": ("ray", "inprocess"), "store": ("blocks",), "ledger": ("sqlite",)}
+BACKENDS = {"pool": ("ray", "inprocess"), "store": ("blocks",), "ledger": ("sqlite", "postgres")}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,9 @@ class RunConfig:
         workers: processes that train.
         threads: torch threads of each.
         folder: the run folder.
+        url: of the database on a server that holds the log; None for SQLite in the run folder.
+        witnesses: who is asked to cosign what is published; None for nobody.
+        post_quantum: whether checkpoints are signed with an ML-DSA-44 key too.
         resolved: the whole configuration as YAML.
     """
 
@@ -37,6 +41,9 @@ class RunConfig:
     workers: int
     threads: int
     folder: Path
+    url: str | None
+    witnesses: policy.Policy | None
+    post_quantum: bool
     resolved: str
 
     @classmethod
@@ -76,6 +83,11 @@ class RunConfig:
             workers=pool["workers"],
             threads=pool["threads"],
             folder=_folder(values, agreed, attack),
+            url=_url(values["ledger"]),
+            post_quantum=values["ledger"]["post_quantum"],
+            witnesses=None
+            if values["ledger"]["witnesses"] is None
+            else recall.read_policy(Path(values["ledger"]["witnesses"])),
             resolved=resolved,
         )
 
@@ -86,6 +98,21 @@ def _folder(values: Mapping[str, Any], agreed: plan.Plan, attack: Mapping[str, s
         return Path(values["dir"])
     digest = hashlib.sha256(canonical.encode({"attack": dict(attack), "plan": agreed.to_record()})).hexdigest()
     return Path(values["runs"]) / f"{agreed.task.name}-{digest[:8]}"
+
+
+def _url(ledger: Mapping[str, Any]) -> str | None:
+    """The URL of the database of a log on a server; None without. It is written to the run folder, so it holds no secret."""
+    name, url = ledger["name"], ledger["url"]
+    if name == "sqlite" and url is None:
+        return None
+    if name == "sqlite":
+        raise errors.ConfigError("ledger.url is given for ledger=sqlite, expected ledger=postgres with it")
+    if url is None or not places.on_server(url):
+        raise errors.ConfigError("ledger.url is missing or no postgresql:// URL, expected the database of this log")
+    parts = urllib.parse.urlsplit(url)
+    if parts.password or "password" in urllib.parse.parse_qs(parts.query):
+        raise errors.ConfigError("ledger.url holds a password, expected it in PGPASSWORD, ~/.pgpass or a service file")
+    return str(url)
 
 
 def _plan(values: Mapping[str, Any]) -> plan.Plan:

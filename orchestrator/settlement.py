@@ -21,7 +21,7 @@ from aggregation import errors as aggregation_errors
 from client import agreement, checkpoint, training, update
 from exchange import errors as exchange_errors
 from exchange import recipients, sealing, tensors, unixfs
-from ledger import accounts, context, history, rounds, statements
+from ledger import accounts, context, history, rounds, statements, transfers
 from orchestrator import aggregate, fold, optimizer
 
 MOST = 2**53 - 1
@@ -173,8 +173,8 @@ def closing(
         total=judged.total,
         loss_micro=_micro(judged.loss),
     )
-    postings = tuple(sorted(outcome.credit.items()))
-    transfer = statements.CreditTransfer(**where, pool=agreed.plan.credit.pool, postings=postings)
+    own, paid = transfers.round_id(opening.round), transfers.payment(outcome.credit)
+    transfer = statements.CreditTransfer(**where, id=own, code="round", reverses="", postings=paid)
     disclosed = agreed.plan.disclosure == "public"
     disclose = statements.RoundDisclose(**where, identity=identity) if disclosed else None
     return Closing(commit=commit, credit=transfer, disclose=disclose)

@@ -16,6 +16,7 @@ import importlib.resources
 import json
 import re
 import sys
+import tempfile
 import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -27,7 +28,31 @@ from aggregation import carry, credit, divide_and_conquer, lattice, outer, recip
 from client import agreement, checkpoint, plan, seeds, training, update
 from exchange import cid, recipients, sealing, tensors, unixfs
 from exchange import errors as exchange_errors
-from ledger import accounts, canonical, context, dsse, fields, history, keys, leaf, membership, merkle, note, statements
+from ledger import (
+    account_statement,
+    accounts,
+    bookkeeping,
+    canonical,
+    context,
+    cosignature,
+    distribution,
+    dsse,
+    fields,
+    history,
+    keys,
+    leaf,
+    log,
+    membership,
+    memory,
+    merkle,
+    note,
+    proof,
+    publication,
+    statements,
+    tiles,
+    transfers,
+    witness,
+)
 from ledger import checkpoint as log_checkpoint
 from ledger import errors as ledger_errors
 from orchestrator import fold, founding, journal, opening, optimizer, settlement
@@ -157,6 +182,9 @@ class Run:
     def examples(self) -> dict[str, str]:
         """The run's examples."""
         shown = {_type(entry): entry.envelope.payload.decode() + "\n" for entry in reversed(self.entries)}
+        for statement in self.following():
+            name = "reversal" if isinstance(statement, statements.CreditTransfer) else _kind(statement)
+            shown.setdefault(name, statements.build(statement).decode() + "\n")
         shown["envelope"] = self.entries[4].envelope.to_bytes().decode() + "\n"
         shown["log"] = "".join(entry.leaf.decode() + "\n" for entry in self.entries)
         shown["hashes"] = _lines(self._hashes())
@@ -165,10 +193,93 @@ class Run:
             root = merkle.root(size, merkle.over([entry.hash for entry in self.entries]))
             promise = log_checkpoint.LogCheckpoint(origin=origin, size=size, root=root)
             shown[f"note-{size}"] = log_checkpoint.sign(promise, self.keys["coordinator"]).decode()
+        shown |= self._published()
+        shown |= self._witnessed(origin, shown["note-15"].encode())
+        shown |= self._accounts(shown["note-15"])
         for name, (link, data) in self.blocks.items():
             encoded = textwrap.wrap(base64.b64encode(data).decode(), 100)
             shown[f"block-{name}"] = "\n".join([link, *encoded]) + "\n"
         return shown
+
+    def following(self) -> list[statements.Predicate]:
+        """Statements that may follow the last entry, in this order: for the examples of types that the run itself lacks."""
+        run, coordinator = self.agreed.run, founding.COORDINATOR
+        watcher = signing_key(6)
+        commit = next(entry.eid for entry in self.entries if _type(entry) == "round.commit")
+        return [
+            membership.rotation(run, HOLDERS[0], self.keys[HOLDERS[0]].public, signing_key(5)),
+            statements.MemberRevoke(author=coordinator, run=run, member=HOLDERS[2], reason="key-stolen"),
+            statements.MemberEnrol(author="watcher", run=run, key=str(watcher.public)),
+            statements.MemberRole(author=coordinator, run=run, member="watcher", role="aggregator"),
+            statements.RoundCosign(author="watcher", run=run, round=1, commit=commit),
+            self._reversal(),
+        ]
+
+    def _reversal(self) -> statements.CreditTransfer:
+        paid = next(
+            statements.parse(each.envelope.payload) for each in self.entries if _type(each) == "credit.transfer"
+        )
+        assert isinstance(paid, statements.CreditTransfer)
+        undone = {"id": transfers.reversal_id(1), "code": "reversal", "reverses": paid.id}
+        return dataclasses.replace(paid, **undone, postings=transfers.opposite(paid.postings))
+
+    def _published(self) -> dict[str, str]:
+        """The files of the published log, and a proof file."""
+        key = self.keys["coordinator"]
+        with tempfile.TemporaryDirectory() as name:
+            where = Path(name)
+            with log.Log.open(where / "log", origin=journal.origin(key.public.fingerprint)) as record:
+                for first, size in ((0, 7), (7, 15)):
+                    record.append([entry.envelope for entry in self.entries[first:size]], head=record.head)
+                    signed = record.publish(key)
+                publication.publish(record, where / "served")
+                path = tuple(record.inclusion(8, 15))
+            files = sorted(path for path in (where / "served").rglob("*") if path.is_file())
+            rows = [(str(file.relative_to(where / "served")), file.read_bytes()) for file in files]
+        said = [{"path": path, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for path, data in rows]
+        return {
+            "published": _lines(said),
+            "tlog-proof": proof.Proof(index=8, path=path, note=signed).to_bytes().decode(),
+        }
+
+    def _accounts(self, signed: str) -> dict[str, str]:
+        """What is read of credit: an account statement, and the exports."""
+        node, member = merkle.over([entry.hash for entry in self.entries]), HOLDERS[0]
+        chosen = account_statement.select(self.entries, member)
+        shown = account_statement.build(
+            member, chosen, signed.encode(), 15, lambda index, size: merkle.inclusion_proof(index, size, node)
+        )
+        paid = list(accounts.transfers(self.entries))
+        reversal = dsse.sign(statements.build(self._reversal()), self.keys["coordinator"])
+        both = [*paid, *accounts.transfers([leaf.Entry.chain(15, self.entries[-1].hash.hex(), reversal)])]
+        addresses = {name: f"0x{number:040x}" for number, name in enumerate(HOLDERS, start=1)}
+        token = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
+        return {
+            "account-statement": shown.decode() + "\n",
+            "beancount": "".join(bookkeeping.beancount(both)),
+            "hledger": "".join(bookkeeping.hledger(both)),
+            "postings": "".join(bookkeeping.table(both)),
+            "distribution": "".join(distribution.table(paid, addresses, token=token)),
+        }
+
+    def _witnessed(self, origin: str, signed: bytes) -> dict[str, str]:
+        """A witness that cosigned 7 entries is asked about 15; and a policy that wants its cosignature."""
+        signer = cosignature.Signer(name="witness.example/w1", key=signing_key(7))
+        verifier = note.Verifier(name=origin, key=self.keys["coordinator"].public)
+        node = merkle.over([entry.hash for entry in self.entries])
+        first = log_checkpoint.LogCheckpoint(origin=origin, size=7, root=merkle.root(7, node))
+        before = witness.Request(old=0, proof=(), note=log_checkpoint.sign(first, self.keys["coordinator"]))
+        request = witness.Request(old=7, proof=tuple(merkle.consistency_proof(7, 15, node)), note=signed)
+        with tempfile.TemporaryDirectory() as name:
+            keeper = witness.Witness(memory.Memory(Path(name)), [signer], {origin: [verifier]})
+            keeper.add_checkpoint(before.to_bytes(), 1_600_000_000)
+            answer = keeper.add_checkpoint(request.to_bytes(), 1_700_000_000)
+        named = f"witness w1 {note.vkey(signer.verifier)} https://witness.example/w1"
+        return {
+            "witness-request": request.to_bytes().decode(),
+            "witness-answer": answer.body.decode(),
+            "policy": f"log {note.vkey(verifier)}\n{named}\nquorum w1\n",
+        }
 
     def _hashes(self) -> Iterable[object]:
         for entry in self.entries:
@@ -281,6 +392,7 @@ def vectors() -> dict[str, str]:
         "outer-state": _lines([_outer_state()]),
         "credit": _lines(_credit()),
         "split": _lines(_split()),
+        "tiles": _lines(_tiles()),
     }
 
 
@@ -308,7 +420,7 @@ def _keys() -> Iterable[object]:
         }
     public = signing_key(1).public
     origin = journal.origin(public.fingerprint)
-    yield {"name": "coordinator", "origin": origin, "vkey": note.vkey(origin, public)}
+    yield {"name": "coordinator", "origin": origin, "vkey": note.vkey(note.Verifier(name=origin, key=public))}
 
 
 def _pae(payload: bytes) -> object:
@@ -470,9 +582,18 @@ def _split() -> Iterable[object]:
         yield {"pool": pool, "scores": weights, "credits": accounts.split(pool, weights)}
 
 
+def _tiles() -> Iterable[object]:
+    for level, index, width in ((0, 0, 256), (0, 273, 112), (2, 1_234_067, 8), (None, 1_000, 256)):
+        tile = tiles.Tile(level=level, index=index, width=width)
+        yield {"level": "entries" if level is None else level, "N": index, "W": width, "path": tile.path}
+
+
 def _type(entry: leaf.Entry) -> str:
-    kind = type(statements.parse(entry.envelope.payload))
-    return next(name for name, each in statements.TYPES.items() if each is kind).split(":")[2]
+    return _kind(statements.parse(entry.envelope.payload))
+
+
+def _kind(statement: statements.Predicate) -> str:
+    return _name_of(type(statement)).split(":")[2]
 
 
 def _lines(rows: Iterable[object]) -> str:

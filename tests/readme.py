@@ -20,7 +20,8 @@ TOLERANCE = 0.1
 
 def run(command: str, folder: Path) -> str:
     """What a command prints, errors included."""
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "120"}
+    here = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "FOLKMOOT_STATE": str(folder / ".state")}
+    environment = os.environ | here | {"COLUMNS": "120"}
     both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     result = subprocess.run(command, shell=True, cwd=folder, env=environment, text=True, check=False, **both)
     return "\n".join(line.rstrip() for line in result.stdout.splitlines())

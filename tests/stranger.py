@@ -58,7 +58,10 @@ def audit(leaves: list[bytes], notes: list[str], files: Mapping[str, bytes]) -> 
     metadata = {"format": "folkmoot-checkpoint/v1", "parent": opened["parent"], "round": "1"}
     assert files[commit["checkpoint"]] == file("F32", "f", after, metadata)
     shares = split(plan["credit"]["pool"], {name: score(rows[name], refined, len(rows)) for name in members})
-    assert paid["postings"] == [[name, shares[name]] for name in members]
+    earned = {f"member:{name}": share for name, share in shares.items() if share}
+    issued = {"issued": -sum(earned.values())} if earned else {}
+    assert paid["postings"] == [[account, amount] for account, amount in sorted((issued | earned).items())]
+    assert (paid["id"], paid["code"], paid["reverses"]) == (f"round/{paid['round']}", "round", "")
     return shares
 
 

@@ -36,7 +36,22 @@ def bench() -> None:
     folkmoot bench rounds --quick
     folkmoot bench aggregation
     folkmoot bench robustness --workers 2
+    folkmoot bench ledger --quick
     """  # noqa: D301  click reads the escape
+
+
+@bench.command()
+@_options("A log of 10,000 entries instead of a million, in under a minute.")
+def ledger(out: Path, *, quick: bool, as_json: bool) -> None:
+    """What the log costs: appends beside bare synced writes, verification beside bare Ed25519, proofs and memory by size.
+
+    \b
+    folkmoot bench ledger
+    folkmoot bench ledger --quick --out /tmp/results
+    """  # noqa: D301  click reads the escape
+    from benchmarks import ledger as suite  # noqa: PLC0415
+
+    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
 
 
 @bench.command()

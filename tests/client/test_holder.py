@@ -12,7 +12,7 @@ from aggregation import lattice
 from client import agreement, checkpoint, errors, privacy, seeds, update
 from exchange import errors as exchange_errors
 from exchange import sealing, tensors
-from ledger import context, dsse, keys, statements
+from ledger import context, dsse, keys, membership, statements
 from ledger import errors as ledger_errors
 from tests import federation
 
@@ -199,3 +199,32 @@ def test_the_outbox_is_readable_by_the_holder_and_whole(world: federation.Federa
     assert [path.name for path in folder.iterdir()] == ["offer.json"]
     assert dsse.Envelope.parse((folder / "offer.json").read_bytes()) == offer
     assert stat.S_ISREG(os.lstat(folder / "offer.json").st_mode)
+
+
+def rotated(world: federation.Federation, new: keys.SigningKey, **changes: str) -> dsse.Envelope:
+    """The coordinator's change to `new`, or one that differs from it."""
+    made = membership.rotation(world.agreed.run, world.agreed.founder, world.coordinator.public, new)
+    return dsse.sign(statements.build(dataclasses.replace(made, **changes)), world.coordinator)
+
+
+def test_a_holder_follows_the_coordinators_key(world: federation.Federation) -> None:
+    """After a change of key it takes openings under the new key alone; who the coordinator is stays what it was."""
+    new = keys.SigningKey.generate()
+    after = world.agreed.rotated(rotated(world, new))
+    assert (after.coordinator, after.signer) == (world.agreed.coordinator, new.public)
+    assert after.opening(dsse.sign(world.opening.payload, new)) == world.agreed.opening(world.opening)
+    with pytest.raises(ledger_errors.SignatureError):
+        after.opening(world.opening)
+
+
+def test_a_change_of_key_is_the_coordinators_own(world: federation.Federation) -> None:
+    """By another key, for another member or run, without the new key's signature, or no change at all: refused."""
+    new, stranger = keys.SigningKey.generate(), keys.SigningKey.generate()
+    good = rotated(world, new)
+    shown = membership.rotation(world.agreed.run, world.agreed.founder, world.coordinator.public, stranger).possession
+    for forged in (dsse.sign(good.payload, stranger), rotated(world, new, possession=shown)):
+        with pytest.raises(ledger_errors.SignatureError):
+            world.agreed.rotated(forged)
+    for foreign in (rotated(world, new, author="holder-00"), rotated(world, new, run="a" * 64), world.opening):
+        with pytest.raises(errors.RefusalError):
+            world.agreed.rotated(foreign)

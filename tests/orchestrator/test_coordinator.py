@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from client import worker
-from ledger import dsse, keys, statements
+from ledger import dsse, keys, statements, transfers
 from ledger import errors as ledger_errors
 from orchestrator import errors, findings, folder, inprocess, journal, replay, summary
 from tests import federation
@@ -206,8 +206,9 @@ def test_the_summary_is_what_the_ledger_says(finished: Path) -> None:
     """Credit of a round sums to the plan's pool; every holder is in the table."""
     with journal.published(finished / "ledger.sqlite") as record:
         came_to = summary.read(record)
-        transfers = [statements.parse(entry.envelope.payload) for entry in record.entries()]
-    paid = [sum(dict(t.postings).values()) for t in transfers if isinstance(t, statements.CreditTransfer)]
-    assert paid == [1_000_000, 1_000_000]
+        said = [statements.parse(entry.envelope.payload) for entry in record.entries()]
+    paid = [each.postings for each in said if isinstance(each, statements.CreditTransfer)]
+    assert [sum(transfers.changes(postings).values()) for postings in paid] == [1_000_000, 1_000_000]
+    assert [dict(postings)["issued"] for postings in paid] == [-1_000_000, -1_000_000]
     assert sum(holder.credit for holder in came_to.holders.values()) == 2_000_000
     assert len(came_to.holders) == 10

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from client import checkpoint
-from ledger import dsse, history, keys, log, statements
+from ledger import dsse, history, keys, log, statements, transfers
 from orchestrator import errors, findings, folder, founding, journal, replay
 from tests import federation
 
@@ -176,11 +176,11 @@ def test_an_altered_credit_is_named(finished: Path) -> None:
     def move(statement: statements.Predicate) -> statements.Predicate:
         if not isinstance(statement, statements.CreditTransfer) or statement.round != 2:
             return statement
-        amounts = dict(statement.postings)
+        amounts = transfers.changes(statement.postings)
         richest, poorest = max(amounts, key=amounts.__getitem__), min(amounts, key=amounts.__getitem__)
         amounts[richest] -= 1
         amounts[poorest] += 1
-        return dataclasses.replace(statement, postings=tuple(sorted(amounts.items())))
+        return dataclasses.replace(statement, postings=transfers.payment(amounts))
 
     rewrite(finished, move)
     with pytest.raises(errors.AuditError, match="round 2: credit says postings"):
@@ -215,8 +215,10 @@ def test_a_member_left_out_is_named(finished: Path) -> None:
                 statement, accepted=statement.accepted[1:], rejected=((statement.accepted[0], "seal-garbage"),)
             )
         if isinstance(statement, statements.CreditTransfer) and statement.round == 2:
-            first, (second, amount), *others = statement.postings
-            return dataclasses.replace(statement, postings=((second, amount + first[1]), *others))
+            amounts = transfers.changes(statement.postings)
+            heir = max(amounts, key=amounts.__getitem__)
+            amounts[heir] += amounts.pop("holder-00", 0)
+            return dataclasses.replace(statement, postings=transfers.payment(amounts))
         return statement
 
     rewrite(finished, reject)

@@ -1,0 +1,193 @@
+"""Logs to read, wherever they lie: in a run folder, as published files in a folder, or below a URL."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from ledger import checkpoint, errors, fsck, history, keys, leaf, log, merkle, policy, source, tiled, verification, vkey
+from ledger import note as notes
+from orchestrator import errors as our_errors
+from orchestrator import folder, journal
+
+RUNS = Path("runs")
+Record: TypeAlias = log.Log | tiled.TiledLog
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """An open log and the checkpoint that it was found with; whose it is, `verify` tells."""
+
+    record: Record
+    note: bytes
+    promise: checkpoint.LogCheckpoint
+    place: str
+
+    @property
+    def notes(self) -> dict[int, bytes]:
+        """Size -> note, of all checkpoints that can be read here."""
+        if isinstance(self.record, log.Log):
+            return dict(self.record.notes())
+        return {self.promise.size: self.note}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What was found in a log of which every entry is signed by its author and fits.
+
+    Attributes:
+        entries: how many, each chained to the one before, with its signature.
+        notes: signed checkpoints, each with the tree's root at its size.
+        unsigned: entries after the last of them.
+        run: eid of the genesis.
+        members: enrolled.
+        rounds: committed.
+        origin: the log's name.
+        head: hash of the last leaf.
+        root: of the tree.
+        seconds: that it took.
+    """
+
+    entries: int
+    notes: int
+    unsigned: int
+    run: str
+    members: int
+    rounds: int
+    origin: str
+    head: str
+    root: str
+    seconds: float
+
+
+@contextlib.contextmanager
+def opened(place: str | None) -> Iterator[Archive]:
+    """The log at `place`: a run folder, a folder of published files, or the URL of one; without it, the latest run's.
+
+    Raises:
+        FolderError: there is no log.
+        LedgerError: it cannot be read, or is not what its checkpoint promises.
+    """
+    if place is not None and place.startswith(("http://", "https://")):
+        record = tiled.TiledLog.open(source.url(place), _claimed)
+        yield Archive(record=record, note=record.note, promise=record.checkpoint, place=place)
+        return
+    path = folder.newest(RUNS).root if place is None else Path(place)
+    where = folder.RunFolder(root=path)
+    if not where.ledger.is_file() and (path / "tile").is_dir():
+        record = tiled.TiledLog.open(source.folder(path), _claimed)
+        yield Archive(record=record, note=record.note, promise=record.checkpoint, place=str(path))
+        return
+    if not where.ledger.is_file():
+        expected = "expected a run folder, a folder of published files (checkpoint, tile/), or the URL of one"
+        raise our_errors.FolderError(f"{path} holds no log: {expected}")
+    with journal.published(where.ledger) as stored:
+        signed = stored.last_note() or b""
+        yield Archive(record=stored, note=signed, promise=_claimed(signed), place=str(path))
+
+
+def verify(archive: Archive, *, workers: int | None, progress: Callable[[int], None]) -> Verified:
+    """What the log comes to, from its first entry on, in constant memory.
+
+    Args:
+        archive: the log.
+        workers: processes that verify signatures; None for one a core, 0 for this one alone.
+        progress: is told how many entries are done, now and then.
+
+    Raises:
+        LedgerError: the first thing that is wrong.
+
+    Reference: docs/protocol.md P4, P5, P6.
+    """
+    start = time.perf_counter()
+    tree, promised, signed = merkle.Frontier(), archive.notes, 0
+
+    def through() -> Iterator[leaf.Entry]:
+        for entry in archive.record.entries():
+            tree.append(entry.hash)
+            if tree.size in promised:
+                _require_root(promised[tree.size], tree)
+            yield entry
+
+    known = verification.replay(through(), workers=workers, progress=progress)
+    for size, note in promised.items():
+        if size > tree.size:
+            raise errors.RollbackError(f"{tree.size} entries, expected the {size} of a signed checkpoint")
+        signed = max(signed, journal.verify(note, known).size)
+    return Verified(
+        entries=tree.size,
+        notes=len(promised),
+        unsigned=tree.size - signed,
+        run=known.run or "",
+        members=len(known.members),
+        rounds=known.round,
+        origin=archive.promise.origin,
+        head=archive.record.head,
+        root=tree.root().hex(),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def check(root: Path, progress: Callable[[int, int], None]) -> fsck.Report:
+    """All damage of the log of a run folder, which need not be one that still opens.
+
+    Args:
+        root: the run folder.
+        progress: is told how many entries are done, and of how many.
+
+    Raises:
+        FolderError: there is no log.
+        LedgerError, OSError: its checkpoint, or its store, cannot be read at all.
+    """
+    where = folder.RunFolder(root=root).existing()
+    origin = _claimed(journal.read_note(where.checkpoint)).origin
+    return fsck.check(
+        where.server or where.ledger,
+        origin=origin,
+        published=where.checkpoint,
+        signers=_signers(where),
+        progress=progress,
+    )
+
+
+def _signers(where: folder.RunFolder) -> list[keys.PublicKey]:
+    """The keys that the coordinator has had; none where the log is too damaged to tell."""
+    try:
+        with journal.published(where.ledger) as record:
+            member = journal.coordinator(history.replay(record.entries()))
+    except errors.LedgerError:
+        return []
+    return [member.key, *(earlier for _, earlier in member.rotations)]
+
+
+def trusting(key: str) -> Callable[[bytes], checkpoint.LogCheckpoint]:
+    """What gives the checkpoint of a note that the log of this verifier key signed, and refuses any other.
+
+    Raises:
+        KeyFileError: the text is no verifier key.
+    """
+    log_key = vkey.parse(key)
+    alone = policy.Policy(logs=(log_key,), witnesses={}, groups={}, quorum=policy.NONE)
+    return lambda note: alone.accept(note, log_key.name).checkpoint
+
+
+def proven(archive: Archive) -> history.History:
+    """What the log says, verified in this process."""
+    known = history.replay(archive.record.entries())
+    journal.verify(archive.note, known)
+    return known
+
+
+def _require_root(note: bytes, tree: merkle.Frontier) -> None:
+    promise = _claimed(note)
+    if (promise.size, promise.root) != (tree.size, tree.root()):
+        message = f"the signed checkpoint of {tree.size} entries has size {promise.size}, root {promise.root.hex()}"
+        raise errors.CorruptError(f"{message}, expected root {tree.root().hex()}")
+
+
+def _claimed(note: bytes) -> checkpoint.LogCheckpoint:
+    """The checkpoint that a note states. Its signature is checked when the log has said whose key counts."""
+    text, _ = notes.split(note)
+    return checkpoint.LogCheckpoint.parse(text)

@@ -1,0 +1,155 @@
+"""The HTTP service of a witness: `ledger.witness` behind a socket that strangers may speak to.
+
+What comes in is bounded before it is read: bytes of a head and of a body, seconds for each, connections at a time. What is
+answered is the witness' business, but for 404, 405, 408, 413 and 503.
+"""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Callable
+
+import uvicorn
+from starlette import applications, concurrency, requests, responses, routing
+from uvicorn.protocols.http import h11_impl
+
+from ledger import errors, witness
+
+PATIENCE = 10.0
+CONNECTIONS = 64
+MAX_HEAD = 16 * 1024
+
+logger = logging.getLogger(__name__)
+
+
+def application(keeper: witness.Witness, *, patience: float = PATIENCE) -> applications.Starlette:
+    """The two addresses of a witness, as an ASGI application.
+
+    Args:
+        keeper: the witness.
+        patience: seconds for a request's body to arrive.
+
+    Reference: C2SP tlog-witness 1.1.0, "HTTP Interface"; docs/protocol.md P18.
+    """
+
+    async def add_checkpoint(request: requests.Request) -> responses.Response:
+        try:
+            async with asyncio.timeout(patience):
+                body = await _body(request)
+        except TimeoutError:
+            return _said(request, witness.Answer.text(408, f"no whole body in {patience:g} s"), closing=True)
+        if body is None:
+            return _said(request, witness.Answer.text(413, f"over {witness.MAX_BYTES} bytes"), closing=True)
+        return await _answered(request, lambda: keeper.add_checkpoint(body, int(time.time())))
+
+    async def checkpoint(request: requests.Request) -> responses.Response:
+        digest: str = request.path_params["digest"]
+        return await _answered(request, lambda: keeper.checkpoint(digest))
+
+    return applications.Starlette(
+        routes=[
+            routing.Route("/add-checkpoint", add_checkpoint, methods=["POST"]),
+            routing.Route("/{digest:str}/checkpoint", checkpoint, methods=["GET"]),
+        ]
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket; port 0 takes a free one.
+
+    Raises:
+        OSError: the address is taken, or is none of this machine's.
+    """
+    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+
+
+def server(app: applications.Starlette, *, patience: float = PATIENCE) -> uvicorn.Server:
+    """A server of `app`: `run(sockets=[...])` serves until Ctrl-C or SIGTERM.
+
+    Args:
+        app: what is served.
+        patience: seconds for a request's head to arrive, and for open requests when the server stops.
+    """
+
+    class Impatient(_Impatient):
+        seconds = patience
+
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=Impatient,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=CONNECTIONS,
+            h11_max_incomplete_event_size=MAX_HEAD,
+            timeout_keep_alive=max(1, int(patience / 2)),
+            timeout_graceful_shutdown=max(1, int(patience)),
+        )
+    )
+
+
+class _Impatient(h11_impl.H11Protocol):
+    """uvicorn's connection, which waits for a request's head for ever, with an end to that."""
+
+    seconds: float
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own
+        super().connection_made(transport)
+        self._waiting = self.loop.call_later(self.seconds, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        busy = self.cycle is not None and not self.cycle.response_complete
+        if busy:
+            self._stop_waiting()
+        elif self._waiting is None:
+            self._waiting = self.loop.call_later(self.seconds, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+
+async def _body(request: requests.Request) -> bytes | None:
+    """The body, or None if it is too long, however long it was announced to be."""
+    announced = request.headers.get("content-length", "0")
+    if not announced.isdecimal() or len(announced) > 9 or int(announced) > witness.MAX_BYTES:
+        return None
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > witness.MAX_BYTES:
+            return None
+    return bytes(data)
+
+
+async def _answered(request: requests.Request, work: Callable[[], witness.Answer]) -> responses.Response:
+    """The witness' answer, worked out beside the loop: it locks a file and waits for the disk."""
+    try:
+        answer = await concurrency.run_in_threadpool(work)
+    except errors.LedgerError:
+        logger.exception("the memory refused")
+        answer = witness.Answer.text(503, "the witness cannot write what it would have to remember")
+    return _said(request, answer)
+
+
+def _said(request: requests.Request, answer: witness.Answer, *, closing: bool = False) -> responses.Response:
+    who = request.client.host if request.client else "?"
+    words = "" if answer.status == 200 else f" {answer.body[:200]!r}"
+    what = "add-checkpoint" if request.method == "POST" else "checkpoint"
+    logger.info("%s %s %d%s", who, what, answer.status, words)
+    headers = {"connection": "close"} if closing else {}
+    return responses.Response(
+        answer.body, answer.status, headers=headers | {"content-type": answer.kind, "cache-control": "no-store"}
+    )

@@ -1,0 +1,100 @@
+"""`folkmoot ledger ...` on a real run."""
+
+import json
+import shutil
+
+import pytest
+from click.testing import CliRunner
+
+from orchestrator import cli
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """The folder of a short run."""
+    folder = tmp_path_factory.mktemp("ledger") / "run"
+    done = CliRunner().invoke(
+        cli.cli,
+        ["run", "rounds=2", "pool=inprocess", f"dir={folder}", "task.holders=4", "attack=none", "rule.byzantine=1"],
+    )
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def ledger(*arguments, code=0):
+    """What the command printed on standard output."""
+    done = CliRunner().invoke(cli.cli, ["ledger", *map(str, arguments)])
+    assert done.exit_code == code, done.output
+    return done.stdout if code == 0 else done.output
+
+
+def test_show_prints_a_line_an_entry(root):
+    """All of them, a slice of them, those of one type or author, and one whole."""
+    every = ledger("show", root).splitlines()
+    assert [int(line.split()[0]) for line in every] == list(range(len(every)))
+    assert ledger("show", root, "--start", 2, "--stop", 5).splitlines() == every[2:5]
+    commits = [json.loads(line) for line in ledger("show", root, "--type", "round.commit", "--json").splitlines()]
+    assert [each["statement"]["round"] for each in commits] == [1, 2]
+    mine = ledger("show", root, "--author", "holder-01").splitlines()
+    assert [line.split()[1] for line in mine] == ["member.enrol", "update.offer", "update.offer"]
+    whole = json.loads(ledger("show", root, "--entry", 0))
+    assert (whole["type"], whole["statement"]["plan"]["rounds"]) == ("genesis", 2)
+    assert "the log has" in ledger("show", root, "--entry", 10_000, code=2)
+
+
+def test_verify_counts_what_it_checked(root):
+    """In a run folder; without workers and with."""
+    size = len(ledger("show", root).splitlines())
+    for workers in (0, 2):
+        found = json.loads(ledger("verify", root, "--workers", workers, "--json"))
+        assert (found["entries"], found["rounds"], found["members"], found["unsigned"]) == (size, 2, 5, 0)
+        assert found["notes"] == 3
+
+
+def test_a_published_log_verifies_and_proves_like_its_source(root, tmp_path):
+    """The files alone: same head, same root, same proofs."""
+    assert "serves" in ledger("publish", root, tmp_path / "files")
+    here, there = (json.loads(ledger("verify", place, "--json")) for place in (root, tmp_path / "files"))
+    assert [here[name] for name in ("entries", "head", "root", "run")] == [
+        there[name] for name in ("entries", "head", "root", "run")
+    ]
+    for place in (root, tmp_path / "files"):
+        ledger("prove", place, "--entry", 7, "--out", tmp_path / place.name)
+    assert (tmp_path / "run" / "7.leaf").read_bytes() == (tmp_path / "files" / "7.leaf").read_bytes()
+    assert json.loads(ledger("prove", tmp_path / "files", "--since", 5, "--json"))["hashes"]
+    bundle = tmp_path / "files" / "tile" / "entries" / f"000.p/{here['entries']}"
+    spoiled = bytearray(bundle.read_bytes())
+    spoiled[500] ^= 1
+    bundle.write_bytes(spoiled)
+    assert "entry" in ledger("verify", tmp_path / "files", code=1)
+
+
+def test_a_proof_is_checked_with_the_key_alone(root, tmp_path):
+    """And not for another leaf, or under another key."""
+    ledger("prove", root, "--entry", 7, "--out", tmp_path)
+    key = ledger("key", root).strip()
+    proof, leaf = tmp_path / "7.tlog-proof", tmp_path / "7.leaf"
+    assert ledger("check", proof, leaf, "--key", key).startswith("entry 7 is in folkmoot/")
+    assert "leads to" in ledger("check", proof, proof, "--key", key, code=1)
+    other = "example.org/log+5e4e04ea+AUAIPA5UJFLjWbgFHdZt1KQBlE3RBBYNBVGvoAQmmRhE"
+    assert "folkmoot: " in ledger("check", proof, leaf, "--key", other, code=1)
+    assert "not in the signed checkpoint" in ledger("prove", root, "--entry", 5_000, code=2)
+    assert "one of --entry and --since" in ledger("prove", root, code=2)
+
+
+def test_fsck_tells_all_damage_and_exits_1(root, tmp_path):
+    """A sound log has none; a flipped byte is named."""
+    assert ledger("fsck", root).endswith("no damage\n")
+    folder = tmp_path / "damaged"
+    shutil.copytree(root, folder)
+    data = bytearray((folder / "ledger.sqlite").read_bytes())
+    at = data.index(b'"predicateType"') if b'"predicateType"' in data else data.index(b'{"dsse":{"payload":"')
+    data[at + 40] ^= 1
+    (folder / "ledger.sqlite").write_bytes(data)
+    assert "damages" in ledger("fsck", folder, code=1)
+    assert json.loads(ledger("fsck", folder, "--json", code=1))["ok"] is False
+
+
+def test_what_holds_no_log_is_refused(tmp_path):
+    """With what would do."""
+    assert "expected a run folder" in ledger("show", tmp_path, code=2)
