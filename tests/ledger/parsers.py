@@ -9,11 +9,13 @@ from collections.abc import Callable
 
 from benchmarks import federation
 from ledger import (
+    account_statement,
     canonical,
     checkpoint,
     dsse,
     keys,
     leaf,
+    merkle,
     note,
     policy,
     proof,
@@ -99,6 +101,31 @@ def witness_request(data: bytes) -> bytes:
 
 
 _NOTE = checkpoint.sign(checkpoint.LogCheckpoint(origin=NAME, size=8, root=bytes(32)), KEY)
+
+
+def _account_statement():
+    """An account statement, and the check of it."""
+    prev, entries = leaf.NO_HEAD, []
+    for seq, each in enumerate(ENVELOPES):
+        entries.append(leaf.Entry.chain(seq, prev, each))
+        prev = entries[-1].hash.hex()
+    nodes, size = merkle.over([each.hash for each in entries]), len(entries)
+    coordinator = federation.key(federation.COORDINATOR)
+    signed = checkpoint.sign(
+        checkpoint.LogCheckpoint(origin=NAME, size=size, root=merkle.root(size, nodes)), coordinator
+    )
+    chosen = account_statement.select(entries, "holder-0001")
+    data = account_statement.build(
+        "holder-0001", chosen, signed, size, lambda index, size: merkle.inclusion_proof(index, size, nodes)
+    )
+
+    def check(data: bytes) -> bytes:
+        account_statement.check(data, lambda note: checkpoint.verify(note, NAME, coordinator.public))
+        return data
+
+    return check, [data]
+
+
 _PATH = [bytes([number]) * 32 for number in range(3)]
 _VKEY = note.vkey(note.Verifier(name=NAME, key=KEY.public))
 
@@ -119,6 +146,7 @@ PARSERS: dict[str, tuple[Callable[[bytes], bytes], list[bytes]]] = {
     "proof": (proof_file, [proof.Proof(index=5, path=tuple(_PATH), note=_NOTE, extra=b"more").to_bytes()]),
     "tile path": (tile_path, [b"tile/0/x001/x234/067", b"tile/entries/000.p/255"]),
     "bundle": (entry_bundle, [tiles.bundle([b"a", b"", b"c" * 300])]),
+    "account statement": _account_statement(),
     "witness request": (witness_request, [witness.Request(old=5, proof=tuple(_PATH), note=_NOTE).to_bytes()]),
 }
 SECOND_FORMS = frozenset({"verified note", "policy"})

@@ -1,12 +1,16 @@
 """`folkmoot ledger ...` on a real run."""
 
+import contextlib
 import json
 import shutil
+import sqlite3
 
 import pytest
 from click.testing import CliRunner
 
-from orchestrator import cli
+from ledger import checkpoint
+from orchestrator import cli, journal
+from orchestrator import folder as run_folder
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +53,24 @@ def test_verify_counts_what_it_checked(root):
         found = json.loads(ledger("verify", root, "--workers", workers, "--json"))
         assert (found["entries"], found["rounds"], found["members"], found["unsigned"]) == (size, 2, 5, 0)
         assert found["notes"] == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"root": bytes(32)}, "has size 12, root 0000"), ({"key": "holder-00"}, "no signature by folkmoot/")],
+)
+def test_verify_holds_every_signed_checkpoint_against_the_tree(root, tmp_path, change, said):
+    """Also one in the middle: with another root, signed by the coordinator, or with the right root, signed by another."""
+    folder = tmp_path / "run"
+    shutil.copytree(root, folder)
+    where = run_folder.RunFolder(root=folder)
+    with journal.published(where.ledger) as record:
+        origin, right = journal.named(where.ledger, where.coordinator_key().public), record.root(12)
+    key = where.holder_key(change["key"]) if "key" in change else where.coordinator_key()
+    promise = checkpoint.LogCheckpoint(origin=origin, size=12, root=change.get("root", right))
+    with contextlib.closing(sqlite3.connect(where.ledger)) as connection, connection:
+        connection.execute("INSERT INTO checkpoint VALUES (12, ?)", (checkpoint.sign(promise, key),))
+    assert said in ledger("verify", folder, code=1)
 
 
 def test_a_published_log_verifies_and_proves_like_its_source(root, tmp_path):
