@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -10,7 +10,7 @@ from typing import TypeAlias
 from ledger import checkpoint, errors, fsck, history, keys, leaf, log, merkle, policy, source, tiled, verification, vkey
 from ledger import note as notes
 from orchestrator import errors as our_errors
-from orchestrator import folder, journal
+from orchestrator import folder, journal, recall
 
 RUNS = Path("runs")
 Record: TypeAlias = log.Log | tiled.TiledLog
@@ -47,6 +47,8 @@ class Verified:
         origin: the log's name.
         head: hash of the last leaf.
         root: of the tree.
+        memory: how it stands to what was accepted of it before, a phrase; empty where nothing is remembered.
+        witnesses: when each witness of the given policy cosigned it, in seconds since 1970, by name.
         seconds: that it took.
     """
 
@@ -59,6 +61,8 @@ class Verified:
     origin: str
     head: str
     root: str
+    memory: str
+    witnesses: Mapping[str, int]
     seconds: float
 
 
@@ -88,13 +92,16 @@ def opened(place: str | None) -> Iterator[Archive]:
         yield Archive(record=stored, note=signed, promise=_claimed(signed), place=str(path))
 
 
-def verify(archive: Archive, *, workers: int | None, progress: Callable[[int], None]) -> Verified:
+def verify(
+    archive: Archive, *, workers: int | None, progress: Callable[[int], None], brought: recall.Recall
+) -> Verified:
     """What the log comes to, from its first entry on, in constant memory.
 
     Args:
         archive: the log.
         workers: processes that verify signatures; None for one a core, 0 for this one alone.
         progress: is told how many entries are done, now and then.
+        brought: what the newest checkpoint is held to; where nothing speaks against it, it is remembered.
 
     Raises:
         LedgerError: the first thing that is wrong.
@@ -114,6 +121,7 @@ def verify(archive: Archive, *, workers: int | None, progress: Callable[[int], N
     known = verification.replay(through(), workers=workers, progress=progress)
     for note in promised.values():
         signed = max(signed, journal.verify(note, known).size)
+    standing = brought.check(archive.record, archive.note, known)
     return Verified(
         entries=tree.size,
         notes=len(promised),
@@ -124,6 +132,8 @@ def verify(archive: Archive, *, workers: int | None, progress: Callable[[int], N
         origin=archive.promise.origin,
         head=archive.record.head,
         root=tree.root().hex(),
+        memory=standing.before,
+        witnesses=standing.witnesses,
         seconds=time.perf_counter() - start,
     )
 

@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 
 from orchestrator import errors
-from orchestrator.commands import bench, key, ledger, refusal
+from orchestrator.commands import bench, key, ledger, reading, refusal
 
 RUNS = Path("runs")
 
@@ -81,16 +81,10 @@ def run(overrides: tuple[str, ...], *, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("run_folder", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--policy", "policy_file", type=click.Path(path_type=Path), help="Trust policy that the checkpoint must meet."
-)
-@click.option(
-    "--memory", "folder_of_memory", type=click.Path(path_type=Path), help="Where to remember what was accepted."
-)
-@click.option("--no-memory", is_flag=True, help="Neither ask what was accepted before nor remember this.")
+@reading.trust
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 def audit(
-    run_folder: Path | None, policy_file: Path | None, folder_of_memory: Path | None, *, no_memory: bool, as_json: bool
+    run_folder: Path | None, policy_file: Path | None, memory_folder: Path | None, *, no_memory: bool, as_json: bool
 ) -> None:
     """Recompute a run from its genesis: every signature, link, root, CID, aggregate, checkpoint and credit.
 
@@ -107,19 +101,13 @@ def audit(
     folkmoot audit runs/digits-071aeb2b --policy witnesses.txt
     folkmoot audit runs/digits-071aeb2b --json
     """  # noqa: D301  click reads the escape
-    from ledger import memory  # noqa: PLC0415
-    from orchestrator import folder, progress, recall, replay  # noqa: PLC0415
+    from orchestrator import folder, progress, replay  # noqa: PLC0415
 
-    if no_memory and folder_of_memory is not None:
-        raise click.UsageError("--memory and --no-memory exclude each other")
+    brought = reading.brought(policy_file, memory_folder, no_memory=no_memory)
     console = Console(stderr=True, soft_wrap=True)
     try:
         with console.status("auditing") as status:
             where = folder.RunFolder(root=run_folder) if run_folder else folder.newest(RUNS)
-            brought = recall.Recall(
-                remembered=None if no_memory else memory.Memory(folder_of_memory or memory.place()),
-                demands=None if policy_file is None else recall.read_policy(policy_file),
-            )
             report = replay.Replay(
                 where, lambda number, total: status.update(f"round {number} of {total}"), brought
             ).audit()

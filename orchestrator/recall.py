@@ -5,8 +5,9 @@ import datetime as dt
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
-from ledger import checkpoint, history, keys, log, memory, note, policy
+from ledger import checkpoint, history, keys, memory, note, policy
 from ledger import errors as ledger_errors
 from orchestrator import errors, journal
 
@@ -24,6 +25,16 @@ class Standing:
     witnesses: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
+class Provable(Protocol):
+    """A log, wherever it lies, that proves how it has grown."""
+
+    def root(self, size: int | None = None) -> bytes:
+        """The root over the first `size` entries."""
+
+    def consistency(self, old: int, new: int) -> list[bytes]:
+        """That the first `old` entries are a prefix of the first `new`."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Recall:
     """What an auditor brings along.
@@ -36,7 +47,7 @@ class Recall:
     remembered: memory.Memory | None = None
     demands: policy.Policy | None = None
 
-    def check(self, record: log.Log, published: bytes, known: history.History) -> Standing:
+    def check(self, record: Provable, published: bytes, known: history.History) -> Standing:
         """How the published note stands; it is remembered from now on. Ask last, when nothing else speaks against it.
 
         Args:

@@ -86,7 +86,7 @@ class Replay:
             raise errors.AuditError(str(error)) from error
         return findings.Report(
             run=self._agreed.run,
-            coordinator=self._agreed.coordinator.fingerprint,
+            coordinator=journal.coordinator(self._known).key.fingerprint,
             planned=self._agreed.plan.rounds,
             checked=dict(self._checked),
             rounds=self._known.round,

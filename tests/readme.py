@@ -71,7 +71,8 @@ def _alike(want: str, have: str) -> bool:
 
 
 def _masked(line: str) -> str:
-    line = re.sub(r"SHA256:[A-Za-z0-9+/]{43}", "FINGERPRINT", line)
+    line = re.sub(r"(SHA256:[A-Za-z0-9+/]{43}|\bfolkmoot/[A-Za-z0-9_-]{43})", "FINGERPRINT", line)
+    line = re.sub(r"\b20\d\d-\d\d-\d\d\b", "DATE", line)
     return re.sub(r"\bbaf[a-z2-7]{56}\b", "CID", re.sub(r"\b[0-9a-f]{64}\b", "HASH", line))
 
 

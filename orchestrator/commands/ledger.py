@@ -66,20 +66,31 @@ def show(
 @ledger.command(epilog=reading.EPILOG)
 @reading.PLACE
 @click.option("--workers", type=click.IntRange(0), help="Processes that verify signatures; one a core if left out.")
+@reading.trust
 @reading.AS_JSON
-def verify(place: str | None, workers: int | None, *, as_json: bool) -> None:
+def verify(
+    place: str | None,
+    workers: int | None,
+    policy_file: Path | None,
+    memory_folder: Path | None,
+    *,
+    no_memory: bool,
+    as_json: bool,
+) -> None:
     """Verify every hash, link, signature, rule and signed checkpoint of a log. Exits 1 at the first that is wrong.
 
-    What the rounds came to is not recomputed: that is `folkmoot audit`.
+    What the rounds came to is not recomputed: that is `folkmoot audit`. Memory and policy are those of `folkmoot audit`.
 
     \b
     folkmoot ledger verify
+    folkmoot ledger verify https://example.org/log --policy witnesses.txt
     folkmoot ledger verify https://example.org/log --json
     """  # noqa: D301
     from orchestrator import archive  # noqa: PLC0415  `--help` need not wait
 
+    brought = reading.brought(policy_file, memory_folder, no_memory=no_memory)
     with reading.opened(place) as found, reading.progress(found.record.size) as progress:
-        report = archive.verify(found, workers=workers, progress=progress)
+        report = archive.verify(found, workers=workers, progress=progress, brought=brought)
     if as_json:
         click.echo(json.dumps({"ok": True} | dataclasses.asdict(report)))
         return
@@ -89,6 +100,9 @@ def verify(place: str | None, workers: int | None, *, as_json: bool) -> None:
     )
     click.echo(f"run         {report.run}: {report.members} members, {report.rounds} rounds committed")
     click.echo(f"log         {report.origin}\nhead        {report.head}\nroot        {report.root}")
+    click.echo(
+        f"memory      {report.memory or 'not asked'}\nwitnesses   {', '.join(report.witnesses) or 'none asked for'}"
+    )
     click.echo(f"no difference, {report.seconds:.1f} s")
 
 
@@ -139,7 +153,7 @@ def fsck(run_folder: Path, *, as_json: bool) -> None:
         for damage in report.damages:
             click.echo(f"{damage.what:10} {'' if damage.seq is None else damage.seq:>7}  {damage.sentence}")
         more = f" and {report.more} more" if report.more else ""
-        said = "no damage" if report.sound else f"{len(report.damages)}{more} damages"
+        said = "no damage" if report.sound else f"damaged places: {len(report.damages)}{more}"
         click.echo(f"{report.entries:,} entries, {report.nodes:,} nodes, {report.notes:,} notes: {said}")
     if not report.sound:
         sys.exit(1)
@@ -168,5 +182,13 @@ def _print_entry(said: dict[str, Any], *, whole: bool, as_json: bool) -> None:
 _ABOUT = ("round", "member", "role", "id", "ciphertext", "size", "checkpoint", "reason", "correct", "total")
 
 
-for each in (proving.prove, proving.check, proving.key, export.export, export.check_account, witness.witness):
+for each in (
+    proving.prove,
+    proving.check,
+    proving.judge,
+    proving.key,
+    export.export,
+    export.check_account,
+    witness.witness,
+):
     ledger.add_command(each)

@@ -1,6 +1,8 @@
-"""The commands `folkmoot ledger prove`, `check` and `key`: proofs that need no log to be checked."""
+"""The commands `folkmoot ledger prove`, `check`, `judge` and `key`: proofs that need no log to be checked."""
 
+import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +91,30 @@ def key(place: str | None, *, as_json: bool) -> None:
         verifiers.append(cosignature.Verifier(name=name, key=second.public))
     lines = [note.vkey(each) for each in verifiers]
     click.echo(json.dumps({"vkeys": lines}) if as_json else "\n".join(lines))
+
+
+@click.command()
+@click.argument("evidence", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--key", required=True, help="The log's verifier key, as `folkmoot ledger key` prints it.")
+@reading.AS_JSON
+def judge(evidence: Path, key: str, *, as_json: bool) -> None:
+    """Judge the evidence that a refused checkpoint left, with the log's key alone. Exits 0 if it convicts the log, else 1.
+
+    \b
+    folkmoot ledger judge ~/.local/state/folkmoot/4f2a.../... --key folkmoot/...+1234abcd+AZ...
+    """  # noqa: D301
+    from ledger import evidence as kept  # noqa: PLC0415
+    from ledger import vkey  # noqa: PLC0415
+
+    try:
+        finding = kept.Evidence.read(evidence).judge(vkey.parse(key))
+    except refusal.OURS as error:
+        refusal.fail(error)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(finding)))
+    else:
+        click.echo(f"{'convicts' if finding.convicts else 'does not convict'}: {finding.why}")
+    sys.exit(0 if finding.convicts else 1)
 
 
 def _write_proof(found: "archive.Archive", entry: int, out: Path) -> list[Path]:

@@ -2,7 +2,8 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from rich.console import Console
@@ -11,11 +12,41 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from orchestrator.commands import refusal
 
 if TYPE_CHECKING:
-    from orchestrator import archive
+    from orchestrator import archive, recall
 
+Command = TypeVar("Command", bound=Callable[..., None])
 EPILOG = "PLACE is a run folder, a folder or URL of published files, or nothing for the latest run in runs/."
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 PLACE = click.argument("place", required=False)
+
+
+def trust(command: Command) -> Command:
+    """The options that say what a log is held to beside its own words; `brought` takes their values."""
+    where = click.Path(path_type=Path)
+    options = [
+        click.option("--policy", "policy_file", type=where, help="Trust policy that the checkpoint must meet."),
+        click.option("--memory", "memory_folder", type=where, help="Where to remember what was accepted."),
+        click.option("--no-memory", is_flag=True, help="Neither ask what was accepted before nor remember this."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def brought(policy_file: Path | None, memory_folder: Path | None, *, no_memory: bool) -> "recall.Recall":
+    """What the options of `trust` bring along."""
+    from ledger import memory  # noqa: PLC0415
+    from orchestrator import recall  # noqa: PLC0415
+
+    if no_memory and memory_folder is not None:
+        raise click.UsageError("--memory and --no-memory exclude each other")
+    try:
+        return recall.Recall(
+            remembered=None if no_memory else memory.Memory(memory_folder or memory.place()),
+            demands=None if policy_file is None else recall.read_policy(policy_file),
+        )
+    except refusal.OURS as error:
+        refusal.fail(error)
 
 
 @contextlib.contextmanager
@@ -34,7 +65,8 @@ def opened(place: str | None) -> "Iterator[archive.Archive]":
 def progress(total: int) -> Iterator[Callable[..., None]]:
     """A bar on standard error, where that is a terminal; told how many entries are done, and of how many if that changes."""
     columns = (TextColumn("{task.completed:,} of {task.total:,} entries"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=total)
         yield lambda done, of=total: bar.update(task, completed=done, total=of)
 

@@ -1,5 +1,6 @@
 """How a command says that it cannot: one sentence on standard error, and the exit code of the error's type."""
 
+import os
 import sys
 from typing import NoReturn
 
@@ -23,6 +24,10 @@ OURS = (
 
 def fail(error: Exception) -> NoReturn:
     """Nothing; the process ends, 1 where the error's type says no other code."""
+    if isinstance(error, BrokenPipeError):
+        # Whoever read our output has enough of it; nothing more can be said there, also not by the interpreter at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     said = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else str(error)
     click.echo(f"folkmoot: {said}", err=True)
     sys.exit(getattr(error, "exit_code", 1))

@@ -31,6 +31,16 @@ def merkle_tree() -> Path:
     return folder
 
 
+def strace() -> str:
+    """The program strace, of the system."""
+    return shutil.which("strace") or _lacking("strace", "apt-get install strace")
+
+
+def ssh_keygen() -> str:
+    """The program ssh-keygen, of the system."""
+    return shutil.which("ssh-keygen") or _lacking("ssh-keygen", "apt-get install openssh-client")
+
+
 def _lacking(what: str, how: str) -> NoReturn:
     if os.environ.get("FOLKMOOT_REQUIRE_SERVERS") == "1":
         pytest.fail(f"{what} is missing, and FOLKMOOT_REQUIRE_SERVERS=1 wants it: {how}")

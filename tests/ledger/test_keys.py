@@ -2,7 +2,6 @@
 
 import base64
 import os
-import shutil
 import subprocess
 
 import pytest
@@ -10,16 +9,15 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from ledger import errors, keys
+from tests.ledger import programs
 
-ssh_keygen = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs OpenSSH")
 FORMAT = (serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH)
 
 
 def openssh(*arguments):
-    return subprocess.run(["ssh-keygen", *arguments], check=True, capture_output=True, text=True).stdout
+    return subprocess.run([programs.ssh_keygen(), *arguments], check=True, capture_output=True, text=True).stdout
 
 
-@ssh_keygen
 def test_openssh_reads_our_key(tmp_path):
     """`ssh-keygen` derives the same public line and the same fingerprint from the file we write."""
     key = keys.SigningKey.generate()
@@ -29,7 +27,6 @@ def test_openssh_reads_our_key(tmp_path):
     assert openssh("-l", "-f", tmp_path / "key.pub").split()[1] == key.public.fingerprint
 
 
-@ssh_keygen
 def test_we_read_an_openssh_key(tmp_path):
     """A key that `ssh-keygen` made loads, and is the one of its public file."""
     openssh("-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key")
@@ -92,7 +89,6 @@ def test_damage_is_not_a_wrong_passphrase(tmp_path):
     assert type(caught.value) is errors.KeyFileError
 
 
-@ssh_keygen
 def test_openssh_opens_our_protected_key_and_we_open_its(tmp_path):
     """One passphrase, both ways; with another `ssh-keygen` refuses too."""
     key = keys.SigningKey.generate()

@@ -10,8 +10,7 @@ import sys
 import pytest
 
 from ledger import checkpoint, dsse, errors, keys, log, merkle
-
-pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+from tests.ledger import programs
 
 ORIGIN = "folkmoot.test/log"
 KEY = keys.SigningKey.generate()
@@ -64,7 +63,7 @@ def bench(tmp_path):
 def traced(folder, *options):
     """The lines that the work printed, and its exit code, under strace with these options."""
     paths = [option for name in FILES for option in ("-P", str(folder / name) if name else str(folder))]
-    command = ["strace", "-f", "-qq", *options, *paths, sys.executable, "-c", WORK, str(folder)]
+    command = [programs.strace(), "-f", "-qq", *options, *paths, sys.executable, "-c", WORK, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return done.stdout.splitlines(), done.returncode
 

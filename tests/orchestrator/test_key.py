@@ -1,7 +1,6 @@
 """`folkmoot key` as a person and as a script use it."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,8 +10,8 @@ from click.testing import CliRunner, Result
 from ledger import keys
 from orchestrator import cli, replay
 from orchestrator.folder import RunFolder
+from tests.ledger import programs
 
-ssh_keygen = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs OpenSSH")
 PHRASE = {"FOLKMOOT_PASSPHRASE": "a phrase"}
 
 
@@ -65,11 +64,10 @@ def test_a_script_gives_the_passphrase_in_the_environment(tmp_path: Path) -> Non
     assert (empty.exit_code, (tmp_path / "b").exists()) == (1, False)
 
 
-@ssh_keygen
 def test_openssh_reads_what_we_made(tmp_path: Path) -> None:
     """`ssh-keygen -y` prints our line."""
     line = json.loads(folkmoot("key", "new", tmp_path / "key", "--passphrase", "--json", env=PHRASE).stdout)["line"]
-    command = ["ssh-keygen", "-y", "-P", "a phrase", "-f", str(tmp_path / "key")]
+    command = [programs.ssh_keygen(), "-y", "-P", "a phrase", "-f", str(tmp_path / "key")]
     shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert shown.split()[:2] == line.split()
 

@@ -1,16 +1,21 @@
 """`folkmoot ledger ...` on a real run."""
 
 import contextlib
+import dataclasses
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
 
-from ledger import checkpoint
+from ledger import checkpoint, cosignature, dsse, log, note, statements
 from orchestrator import cli, journal
 from orchestrator import folder as run_folder
+
+OTHER = "example.org/log+5e4e04ea+AUAIPA5UJFLjWbgFHdZt1KQBlE3RBBYNBVGvoAQmmRhE"
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +103,63 @@ def test_a_proof_is_checked_with_the_key_alone(root, tmp_path):
     proof, leaf = tmp_path / "7.tlog-proof", tmp_path / "7.leaf"
     assert ledger("check", proof, leaf, "--key", key).startswith("entry 7 is in folkmoot/")
     assert "leads to" in ledger("check", proof, proof, "--key", key, code=1)
-    other = "example.org/log+5e4e04ea+AUAIPA5UJFLjWbgFHdZt1KQBlE3RBBYNBVGvoAQmmRhE"
-    assert "folkmoot: " in ledger("check", proof, leaf, "--key", other, code=1)
+    assert "folkmoot: " in ledger("check", proof, leaf, "--key", OTHER, code=1)
     assert "not in the signed checkpoint" in ledger("prove", root, "--entry", 5_000, code=2)
     assert "one of --entry and --since" in ledger("prove", root, code=2)
+
+
+def forked(root, folder):
+    """The run folder as its operator could show it to others: the last entry is another, and all is signed."""
+    folder.mkdir()
+    where = run_folder.RunFolder(root=root)
+    with journal.published(where.ledger) as record:
+        *shared, last = (entry.envelope for entry in record.entries())
+    said = statements.parse(last.payload)
+    other = dataclasses.replace(said, identity="AGE-SECRET-KEY-1" + "Q" * 58)
+    key = where.coordinator_key()
+    with log.Log.open(folder / "ledger.sqlite", origin=journal.origin(key.public.fingerprint)) as record:
+        record.append([*shared, dsse.sign(statements.build(other), key)], head=record.head)
+        record.publish(key)
+    return folder
+
+
+def test_a_fork_is_refused_by_who_remembers_and_its_evidence_convicts(root, tmp_path):
+    """A reader of published files remembers too; what it keeps convinces whoever has the log's key (attack 43)."""
+    ledger("publish", root, tmp_path / "honest")
+    ledger("publish", forked(root, tmp_path / "forked"), tmp_path / "other")
+    remembering = ("--memory", tmp_path / "memory")
+    assert json.loads(ledger("verify", tmp_path / "honest", *remembering, "--json"))["memory"] == "first seen"
+    assert "is the" in ledger("verify", root, *remembering)
+    refused = ledger("verify", tmp_path / "other", *remembering, code=1)
+    assert "no difference" in ledger("verify", tmp_path / "other", "--no-memory")
+    [evidence] = (tmp_path / "memory").glob("*.evidence/*")
+    assert str(evidence) in refused
+    key = ledger("key", root).strip()
+    assert ledger("judge", evidence, "--key", key).startswith("convicts: it signed two roots")
+    assert "folkmoot: " in ledger("judge", evidence, "--key", OTHER, code=1)
+
+
+def test_verify_asks_for_what_a_policy_asks(root, tmp_path):
+    """A quorum that nobody cosigned is not met."""
+    stranger = cosignature.Verifier(name="w", key=run_folder.RunFolder(root=root).holder_key("holder-00").public)
+    (tmp_path / "policy").write_text(f"witness w {note.vkey(stranger)}\nquorum w\n")
+    assert "quorum w is not met" in ledger("verify", root, "--policy", tmp_path / "policy", code=1)
+    (tmp_path / "policy").write_text("quorum none\n")
+    assert "none asked for" in ledger("verify", root, "--policy", tmp_path / "policy")
+    assert "exclude each other" in ledger("verify", root, "--memory", tmp_path, "--no-memory", code=2)
+
+
+def test_who_has_read_enough_is_told_no_more(root):
+    """A pipe that closes ends the command without a word."""
+    done = subprocess.run(
+        f"set -o pipefail; {sys.executable} -m orchestrator ledger show {root} | head -1",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout.count("\n"), done.stderr) == (1, "")
 
 
 def test_fsck_tells_all_damage_and_exits_1(root, tmp_path):
@@ -113,7 +171,7 @@ def test_fsck_tells_all_damage_and_exits_1(root, tmp_path):
     at = data.index(b'"predicateType"') if b'"predicateType"' in data else data.index(b'{"dsse":{"payload":"')
     data[at + 40] ^= 1
     (folder / "ledger.sqlite").write_bytes(data)
-    assert "damages" in ledger("fsck", folder, code=1)
+    assert "damaged places: 1\n" in ledger("fsck", folder, code=1)
     assert json.loads(ledger("fsck", folder, "--json", code=1))["ok"] is False
 
 
