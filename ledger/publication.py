@@ -82,7 +82,7 @@ class _Publication:
         data = _read(self._folder / CHECKPOINT, note.MAX_BYTES)
         served = None if data is None else _parsed(data)
         if served is not None and (served.origin != self._newest.origin or served.size > self._newest.size):
-            ours = f"{self._newest.origin} has signed {self._newest.size}"
+            ours = f"{self._newest.origin} has signed {self._newest.size}: this is another log, or an older copy of it"
             raise errors.RollbackError(f"{self._folder} serves {served.size} entries of {served.origin}, but {ours}")
         return served
 

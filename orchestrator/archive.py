@@ -138,18 +138,18 @@ def verify(
     )
 
 
-def check(root: Path, progress: Callable[[int, int], None]) -> fsck.Report:
+def check(root: Path | None, progress: Callable[[int, int], None]) -> fsck.Report:
     """All damage of the log of a run folder, which need not be one that still opens.
 
     Args:
-        root: the run folder.
+        root: the run folder; None for the latest.
         progress: is told how many entries are done, and of how many.
 
     Raises:
         FolderError: there is no log.
         LedgerError, OSError: its checkpoint, or its store, cannot be read at all.
     """
-    where = folder.RunFolder(root=root).existing()
+    where = folder.newest(RUNS) if root is None else folder.RunFolder(root=root).existing()
     origin = _claimed(journal.read_note(where.checkpoint)).origin
     return fsck.check(
         where.server or where.ledger,

@@ -130,14 +130,15 @@ def publish(run_folder: Path, folder: Path, *, as_json: bool) -> None:
 
 
 @ledger.command()
-@click.argument("run_folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("run_folder", type=click.Path(path_type=Path, exists=True, file_okay=False), required=False)
 @reading.AS_JSON
-def fsck(run_folder: Path, *, as_json: bool) -> None:
+def fsck(run_folder: Path | None, *, as_json: bool) -> None:
     """Check all that is stored of a log, going on after the first damage: rows, hashes, links, tree, signed checkpoints.
 
-    Exits 1 if anything is damaged. Nothing is written.
+    Exits 1 if anything is damaged. Nothing is written. Without RUN_FOLDER it takes the latest run in runs/.
 
     \b
+    folkmoot ledger fsck
     folkmoot ledger fsck runs/digits-071aeb2b
     """  # noqa: D301
     from orchestrator import archive  # noqa: PLC0415
@@ -169,12 +170,16 @@ def _said(entry: "leaf.Entry") -> dict[str, Any]:
 
 
 def _print_entry(said: dict[str, Any], *, whole: bool, as_json: bool) -> None:
+    from ledger import keys  # noqa: PLC0415
+
     if as_json:
         click.echo(json.dumps(said))
     elif whole:
         click.echo(json.dumps(said, indent=1))
     else:
         about = {name: value for name, value in said["statement"].items() if name in _ABOUT}
+        if "key" in said["statement"]:
+            about["key"] = keys.PublicKey.parse(said["statement"]["key"]).fingerprint
         words = "  ".join(f"{name} {value}" for name, value in about.items())
         click.echo(f"{said['entry']:>7}  {said['type']:16} {said['author']:16} {words}"[:200])
 
