@@ -96,6 +96,7 @@ def _appends(wanted: Config, folder: Path, values: Values, say: Callable[[str], 
                 _note(values, f"append.{name}.per_second", count / ours[0])
                 _note(values, f"append.{name}.cpu_us", ours[1] / count * 1e6)
                 _note(values, f"floor.{name}.per_second", count / bare[0])
+                _note(values, f"floor.{name}.cpu_us", bare[1] / count * 1e6)
                 _note(values, f"ratio.append.{name}", bare[0] / ours[0])
 
 

@@ -34,7 +34,7 @@ class Entry:
     @classmethod
     def chain(cls, seq: int, prev: str, envelope: dsse.Envelope) -> Self:
         """The entry of an envelope at position `seq`, after the leaf of hex hash `prev`."""
-        data = _PREFIX + envelope.to_bytes() + _suffix(seq, prev)
+        data = written(seq, prev, envelope)
         return cls(seq=seq, leaf=data, hash=merkle.leaf_hash(data), envelope=envelope, eid=envelope.eid)
 
     @classmethod
@@ -54,6 +54,14 @@ class Entry:
             raise errors.StatementError(f"leaf {data[-120:]!r}, expected {expected}", code="non-canonical")
         envelope = dsse.Envelope.parse(data[len(_PREFIX) : len(data) - len(suffix)])
         return cls(seq=seq, leaf=data, hash=merkle.leaf_hash(data), envelope=envelope, eid=envelope.eid)
+
+
+def written(seq: int, prev: str, envelope: dsse.Envelope) -> bytes:
+    """The leaf of an envelope at position `seq`, after the leaf of hex hash `prev`.
+
+    Reference: docs/protocol.md P4.
+    """
+    return _PREFIX + envelope.to_bytes() + _suffix(seq, prev)
 
 
 def _suffix(seq: int, prev: str) -> bytes:

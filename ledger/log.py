@@ -134,7 +134,8 @@ class Log:
 
         Reference: docs/protocol.md P4.
         """
-        asked = {bytes.fromhex(envelope.eid): envelope for envelope in envelopes}
+        eids = [bytes.fromhex(envelope.eid) for envelope in envelopes]
+        asked = dict(zip(eids, envelopes, strict=True))
 
         def work() -> list[int]:
             known = self._store.positions(list(asked))
@@ -144,7 +145,7 @@ class Log:
                 if head != current:
                     raise errors.ConflictError(f"head is {current} at size {self.size}, expected {head}")
                 known |= nodes.append(self._store, rows.chain(new, self.size, head))
-            return [known[bytes.fromhex(envelope.eid)] for envelope in envelopes]
+            return [known[eid] for eid in eids]
 
         return self._write(work)
 

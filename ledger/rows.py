@@ -58,9 +58,9 @@ def chain(envelopes: Mapping[bytes, dsse.Envelope], size: int, head: str) -> lis
     """
     added: list[store.Row] = []
     for seq, (eid, envelope) in enumerate(envelopes.items(), start=size):
-        entry = leaf.Entry.chain(seq, head, envelope)
-        added.append(store.Row(seq, entry.hash, eid, entry.leaf))
-        head = entry.hash.hex()
+        data = leaf.written(seq, head, envelope)
+        added.append(store.Row(seq, merkle.leaf_hash(data), eid, data))
+        head = added[-1].hash.hex()
     return added
 
 

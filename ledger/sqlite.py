@@ -12,6 +12,8 @@ from ledger import errors, store
 BUSY_SECONDS = 30.0
 MAX_VALUE_BYTES = 1024 * 1024
 
+# SQLite takes a limited number of values in one statement; how many depends on its build.
+_MOST_ASKED = 500
 _ROW = (int, bytes, bytes, bytes)
 _PAIR = (int, bytes)
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT)
@@ -61,8 +63,11 @@ class SqliteStore:
 
     def positions(self, eids: Sequence[bytes]) -> dict[bytes, int]:
         """Eid -> position, of those that have one."""
-        found = ((eid, self._query("SELECT seq FROM entry WHERE eid = ?", eid)) for eid in eids)
-        return {eid: rows[0][0] for eid, rows in found if rows}
+        found: dict[bytes, int] = {}
+        for part in (eids[at : at + _MOST_ASKED] for at in range(0, len(eids), _MOST_ASKED)):
+            query = f"SELECT eid, seq FROM entry WHERE eid IN ({','.join('?' * len(part))})"  # noqa: S608 - question marks
+            found.update(self._query(query, *part))
+        return found
 
     def rows(self, start: int, stop: int) -> list[store.Row]:
         """The rows from position `start` to before `stop`."""
