@@ -29,7 +29,7 @@ HOLDERS = 100
 GROUP = 100
 
 # A process of its own for each size: the memory of an earlier one would count.
-_VERIFY = """
+_VERIFY = r"""
 import pathlib, resource, sys, time
 from ledger import log, verification
 if __name__ == "__main__":

@@ -166,7 +166,7 @@ def _told(member: str, entries: Sequence[leaf.Entry]) -> tuple[statements.Genesi
     genesis = statements.parse(entries[0].envelope.payload) if entries else None
     if not isinstance(genesis, statements.Genesis) or entries[0].seq != 0:
         raise errors.StatementError("an account statement that does not begin with a genesis at entry 0")
-    dsse.verify(entries[0].envelope, membership.signing_key({}, genesis))
+    dsse.verify(entries[0].envelope, membership.signing_key(membership.Members(), genesis))
     made = _transfers(genesis, entries)
     _require_paid(made)
     account = rules.account(member)

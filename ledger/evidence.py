@@ -75,13 +75,15 @@ class Evidence:
         return self._finding(log.name)
 
     def keep(self, place: Path) -> Path:
-        """The folder in `place` that now holds this, on disk; the same two notes always have the same folder.
+        """The folder in `place` that now holds this, on disk; two notes of the same texts always have the same folder.
 
         A proof that convicts replaces one that did not. `place` is for all evidence against one log; once it holds `MOST`
         folders, what does not convict is not kept any more, and `place` itself is returned.
         """
         origin = checkpoint.LogCheckpoint.parse(note.split(self.accepted)[0]).origin
-        digest = hashlib.sha256(hashlib.sha256(self.accepted).digest() + hashlib.sha256(self.refused).digest())
+        # By what was signed and not by who signed it: anybody can add lines to a note, and fill the disk with folders.
+        texts = (note.split(data)[0].encode() for data in (self.accepted, self.refused))
+        digest = hashlib.sha256(b"".join(hashlib.sha256(text).digest() for text in texts))
         folder = place / digest.hexdigest()[:16]
         place.mkdir(parents=True, exist_ok=True)
         convicts = self._finding(origin).convicts

@@ -9,57 +9,13 @@ Reference: docs/protocol.md P4 and P5.
 
 import re
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
 
-from ledger import canonical, checkpoint, errors, keys, leaf, merkle, nodes, note, places, promises, rows, store
+from ledger import canonical, checkpoint, damage, errors, keys, leaf, merkle, nodes, note, places, promises, rows, store
 
-_T = TypeVar("_T")
+_LEAST = -(2**63)
+_WIDEST_GAP = 10_000
 _HEX64 = re.compile("[0-9a-f]{64}")
-
-MOST = 100
-"""Damages that are kept; the rest is counted."""
-
-
-class Damage(NamedTuple):
-    """One thing that is wrong.
-
-    Attributes:
-        what: `store`, `entry`, `node`, `note` or `published`.
-        seq: Position of the entry, or last one under the node or note; None where the damage has no one place.
-        sentence: What was found, and what was expected.
-    """
-
-    what: str
-    seq: int | None
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What was checked, and what is wrong with it.
-
-    Attributes:
-        entries: Positions that were looked at.
-        nodes: Stored nodes that were compared.
-        notes: Signed notes that were held against the tree.
-        bytes: Of all leaves.
-        damages: The first `MOST`, in order of discovery.
-        more: Damages beyond those.
-    """
-
-    entries: int
-    nodes: int
-    notes: int
-    bytes: int
-    damages: tuple[Damage, ...]
-    more: int
-
-    @property
-    def sound(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.damages
 
 
 def check(
@@ -69,7 +25,7 @@ def check(
     published: Path | None = None,
     signers: Collection[keys.PublicKey] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,  # noqa: ARG005
-) -> Report:
+) -> damage.Report:
     """The report of a log, which need not be one that still opens. Nothing is written; memory stays constant.
 
     Args:
@@ -85,7 +41,9 @@ def check(
     try:
         source, path = places.open(place, origin=origin, published=published, read_only=True)
     except errors.CorruptError as error:
-        return Report(entries=0, nodes=0, notes=0, bytes=0, damages=(Damage("store", None, str(error)),), more=0)
+        return damage.Report(
+            entries=0, nodes=0, notes=0, bytes=0, damages=(damage.Damage("store", None, str(error)),), more=0
+        )
     try:
         return _Check(source, path, origin, signers, progress).run()
     finally:
@@ -111,20 +69,20 @@ class _Check:
         self._edge = nodes.Edge()
         self._prev = leaf.NO_HEAD
         self._promise: checkpoint.LogCheckpoint | None = None
+        self._doubted = False
         self._notes: Iterator[tuple[int, bytes]] = iter(())
         self._note: tuple[int, bytes] | None = None
         self._counts = {"nodes": 0, "notes": 0, "bytes": 0}
-        self._damages: list[Damage] = []
-        self._more = 0
+        self._found = damage.Found()
 
-    def run(self) -> Report:
-        self._guarded("store", None, self._ask_store)
-        size = self._guarded("store", None, self._store.size) or 0
-        self._promise = self._guarded("published", None, promises.read, self._published, self._origin)
+    def run(self) -> damage.Report:
+        self._found.guarded("store", None, self._ask_store)
+        size = self._size()
+        self._promise = self._found.guarded("published", None, promises.read, self._published, self._origin)
         self._notes = self._read_notes()
         self._note = next(self._notes, None)
         if self._note is not None and not self._published.exists():
-            self._damaged("published", None, f"{self._published} is missing: publish again, and it is written")
+            self._found.add("published", None, f"{self._published} is missing: publish again, and it is written")
         self._promised()
         for seq, row, following in self._rows(size):
             self._entry(seq, row, following)
@@ -132,11 +90,24 @@ class _Check:
             if seq + 1 == size or (seq + 1) % rows.PAGE == 0:
                 self._progress(seq + 1, size)
         self._beyond(size)
-        return Report(entries=size, damages=tuple(self._damages), more=self._more, **self._counts)
+        return damage.Report(entries=size, damages=tuple(self._found.kept), more=self._found.more, **self._counts)
+
+    def _size(self) -> int:
+        """How far to look: to the last row, but not through a gap that nothing can have filled."""
+        size = self._found.guarded("store", None, self._store.size) or 0
+        count, lowest = self._found.guarded("store", None, self._store.census) or (size, 0)
+        if lowest < 0:
+            self._found.add("store", None, f"a row has the position {lowest}, expected none before 0")
+        if count < size - _WIDEST_GAP:
+            self._found.add("store", size - 1, f"a row stands at {size - 1}, but there are only {count} rows")
+            return count
+        if count > size:
+            self._found.add("store", None, f"{count} rows are stored, expected {size}")
+        return size
 
     def _ask_store(self) -> None:
         for sentence in self._store.damages():
-            self._damaged("store", None, sentence)
+            self._found.add("store", None, sentence)
 
     def _rows(self, size: int) -> Iterator[tuple[int, store.Row | None, store.Row | None]]:
         """(position, its row, the row after), a page at a time and one row ahead."""
@@ -155,21 +126,21 @@ class _Check:
         try:
             found = self._store.rows(first, stop)
         except errors.LogError:  # one bad row hides its page: find it
-            singles = (self._guarded("entry", seq, self._store.rows, seq, seq + 1) for seq in range(first, stop))
+            singles = (self._found.guarded("entry", seq, self._store.rows, seq, seq + 1) for seq in range(first, stop))
             found = [row for single in singles for row in single or []]
         return {row.seq: row for row in found}
 
     def _entry(self, seq: int, row: store.Row | None, following: store.Row | None) -> None:
         if row is None:
-            self._damaged("entry", seq, "the row is missing")
+            self._found.add("entry", seq, "the row is missing")
             self._grow(_prev(following) or leaf.NO_HEAD)
             return
         self._counts["bytes"] += len(row.leaf)
         if merkle.leaf_hash(row.leaf) == row.hash:
-            self._guarded("entry", seq, rows.checked, row, self._prev)
+            self._found.guarded("entry", seq, rows.checked, row, self._prev)
             self._grow(row.hash.hex())
         else:
-            self._damaged("entry", seq, "the leaf does not have its stored hash")
+            self._found.add("entry", seq, "the leaf does not have its stored hash")
             named, hashes = _prev(following), (row.hash.hex(), merkle.leaf_hash(row.leaf).hex())
             self._grow(named if named is not None and named in hashes else hashes[0])
 
@@ -177,17 +148,19 @@ class _Check:
         self._prev = digest
         for node in self._edge.append(bytes.fromhex(digest)):
             self._counts["nodes"] += 1
-            self._guarded("node", None, nodes.check, self._store, node)
+            self._found.guarded("node", None, nodes.check, self._store, node)
 
     def _promised(self) -> None:
         """What is promised of the tree at its size so far."""
         while self._note is not None and self._note[0] <= self._edge.size:
             size, data = self._note
             self._counts["notes"] += 1
-            self._guarded("note", size - 1 if size else None, self._check_note, size, data)
+            self._found.guarded("note", size - 1 if size else None, self._check_note, size, data)
             self._note = next(self._notes, None)
         if self._promise is not None and self._promise.size == self._edge.size:
-            self._guarded("published", self._edge.size - 1 if self._edge.size else None, self._same, self._promise)
+            self._found.guarded(
+                "published", self._edge.size - 1 if self._edge.size else None, self._same, self._promise
+            )
 
     def _check_note(self, size: int, data: bytes) -> None:
         self._same(promises.parse(data, self._origin, size))
@@ -197,6 +170,7 @@ class _Check:
     def _same(self, promise: checkpoint.LogCheckpoint) -> None:
         root = self._edge.root()
         if root != promise.root:
+            self._doubted = self._doubted or promise is self._promise
             raise errors.CorruptError(
                 f"root {promise.root.hex()} is signed at size {promise.size}, the entries have {root.hex()}"
             )
@@ -204,33 +178,28 @@ class _Check:
     def _beyond(self, size: int) -> None:
         """What is stored or promised beyond the last entry."""
         while self._note is not None:
-            self._damaged("note", None, f"a checkpoint of size {self._note[0]} is signed, the store has {size} entries")
+            self._found.add(
+                "note", None, f"a checkpoint of size {self._note[0]} is signed, the store has {size} entries"
+            )
             self._note = next(self._notes, None)
         if self._promise is not None and self._promise.size > size:
-            self._damaged("published", None, f"{self._promise.size} entries are published, the store has {size}")
-        count = self._guarded("node", None, self._store.node_count)
+            self._found.add("published", None, f"{self._promise.size} entries are published, the store has {size}")
+        elif (
+            self._promise is not None
+            and not self._doubted
+            and not self._found.guarded("note", None, self._store.note, self._promise.size)
+        ):
+            self._found.add("note", None, f"no note is stored for the published size {self._promise.size}")
+        count = self._found.guarded("node", None, self._store.node_count)
         if count is not None and count > self._counts["nodes"]:
-            self._damaged("node", None, f"{count} nodes are stored, expected {self._counts['nodes']}")
+            self._found.add("node", None, f"{count} nodes are stored, expected {self._counts['nodes']}")
 
     def _read_notes(self) -> Iterator[tuple[int, bytes]]:
-        start: int | None = 0
+        start: int | None = _LEAST
         while start is not None:
-            page = self._guarded("note", None, self._store.notes, start, rows.PAGE) or []
+            page = self._found.guarded("note", None, self._store.notes, start, rows.PAGE) or []
             yield from page
             start = page[-1][0] + 1 if page else None
-
-    def _guarded(self, what: str, seq: int | None, look: Callable[..., _T], *arguments: object) -> _T | None:
-        try:
-            return look(*arguments)
-        except errors.LedgerError as error:
-            self._damaged(what, seq if seq is not None else getattr(error, "seq", None), str(error))
-            return None
-
-    def _damaged(self, what: str, seq: int | None, sentence: str) -> None:
-        if len(self._damages) < MOST:
-            self._damages.append(Damage(what, seq, sentence))
-        else:
-            self._more += 1
 
 
 def _prev(row: store.Row | None) -> str | None:

@@ -60,7 +60,7 @@ class History:
     run: str | None = None
     plan: Mapping[str, Any] = field(default_factory=dict)
     coordinator: str | None = None
-    members: membership.Members = field(default_factory=lambda: MappingProxyType({}))
+    members: membership.Members = field(default_factory=membership.Members)
     round: int = 0
     checkpoint: str | None = None
     current: rounds.RoundRecord | None = None

@@ -86,9 +86,6 @@ class Log:
 
         The root leads to the next signed one, where there is one at this size or beyond.
 
-        Args:
-            size: 0 <= size <= the log's; None for all entries.
-
         Raises:
             ProofError: The log has fewer entries.
             CorruptError: A row is missing, or the root does not lead to the signed one.
@@ -139,6 +136,7 @@ class Log:
 
         def work() -> list[int]:
             known = self._store.positions(list(asked))
+            rows.require(self._store, known)
             new = {eid: envelope for eid, envelope in asked.items() if eid not in known}
             if new:
                 current = rows.head(self._store)

@@ -7,12 +7,14 @@ To change its key a member shows that it holds the new one too. The new key sign
 
 import base64
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeAlias
 
 from ledger import errors, keys, statements
+
+MOST = 10_000
+"""Members of a run: each one who enters costs a copy of all, so a log of nothing else must not keep its readers for hours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,18 +41,41 @@ class Member:
         """The key that counted when the log had `size` entries: for the entry at that position, and for its log checkpoint."""
         return next((earlier for position, earlier in self.rotations if size <= position), self.key)
 
-    def has_had(self, key: keys.PublicKey) -> bool:
-        """Whether a key is or ever was this member's."""
-        return key == self.key or any(earlier == key for _, earlier in self.rotations)
 
+class Members(Mapping[str, Member]):
+    """Name -> member, and every key that any of them ever had; it never changes."""
 
-Members: TypeAlias = Mapping[str, Member]
+    __slots__ = ("_by_name", "_keys")
+
+    def __init__(
+        self, by_name: Mapping[str, Member] = MappingProxyType({}), keys: frozenset[bytes] = frozenset()
+    ) -> None:
+        self._by_name = by_name
+        self._keys = keys
+
+    def __getitem__(self, name: str) -> Member:
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def knows(self, key: keys.PublicKey) -> bool:
+        """Whether a key is or ever was some member's."""
+        return key.raw in self._keys
+
+    def having(self, member: Member) -> "Members":
+        """These, and this one in the place of one of the same name."""
+        known = self._keys if self.knows(member.key) else self._keys | {member.key.raw}
+        return Members({**self._by_name, member.name: member}, known)
 
 
 def found(statement: statements.Genesis, *, seq: int) -> Members:
     """The coordinator alone."""
     key = keys.PublicKey.parse(statement.key)
-    return _with({}, Member(name=statement.author, key=key, role="coordinator", enrolled_at=seq))
+    return Members().having(Member(name=statement.author, key=key, role="coordinator", enrolled_at=seq))
 
 
 def apply(members: Members, statement: statements.MemberStatement, *, seq: int) -> Members:
@@ -74,13 +99,15 @@ def enrol(members: Members, statement: statements.MemberEnrol, *, seq: int) -> M
     """The members and one more, of a new name and a new key, without a role.
 
     Raises:
-        HistoryError: `duplicate-member` or `duplicate-key`.
+        HistoryError: `too-many-members`, `duplicate-member` or `duplicate-key`.
     """
+    if len(members) >= MOST:
+        raise errors.HistoryError("too-many-members", f"{len(members)} members, expected at most {MOST}")
     if statement.author in members:
         raise errors.HistoryError("duplicate-member", f"{statement.author} is enrolled already")
     key = keys.PublicKey.parse(statement.key)
     require_new(members, key)
-    return _with(members, Member(name=statement.author, key=key, role=None, enrolled_at=seq))
+    return members.having(Member(name=statement.author, key=key, role=None, enrolled_at=seq))
 
 
 def entitle(members: Members, statement: statements.MemberRole) -> Members:
@@ -92,7 +119,7 @@ def entitle(members: Members, statement: statements.MemberRole) -> Members:
     member = active(members, statement.member)
     if member.role is not None:
         raise errors.HistoryError("duplicate-role", f"{member.name} is {member.role} already")
-    return _with(members, dataclasses.replace(member, role=statement.role))
+    return members.having(dataclasses.replace(member, role=statement.role))
 
 
 def rotate(members: Members, statement: statements.MemberRotate, *, seq: int) -> Members:
@@ -110,7 +137,7 @@ def rotate(members: Members, statement: statements.MemberRotate, *, seq: int) ->
     except errors.SignatureError as error:
         raise errors.HistoryError("no-possession", f"{member.name} does not show its new key: {error}") from error
     rotations = (*member.rotations, (seq, member.key))
-    return _with(members, dataclasses.replace(member, key=key, rotations=rotations))
+    return members.having(dataclasses.replace(member, key=key, rotations=rotations))
 
 
 def revoke(members: Members, statement: statements.MemberRevoke, *, seq: int) -> Members:
@@ -124,7 +151,7 @@ def revoke(members: Members, statement: statements.MemberRevoke, *, seq: int) ->
     author = active(members, statement.author)
     if member.role == "coordinator" or (author.role != "coordinator" and author.name != member.name):
         raise errors.HistoryError("not-entitled", f"{author.name} cannot revoke {member.name}, the {member.role}")
-    return _with(members, dataclasses.replace(member, revoked_at=seq))
+    return members.having(dataclasses.replace(member, revoked_at=seq))
 
 
 def possession(run: str, author: str, present: keys.PublicKey, new: keys.PublicKey) -> bytes:
@@ -186,7 +213,7 @@ def require_new(members: Members, key: keys.PublicKey) -> None:
     Raises:
         HistoryError: `duplicate-key`.
     """
-    if any(member.has_had(key) for member in members.values()):
+    if members.knows(key):
         raise errors.HistoryError("duplicate-key", f"{key.fingerprint} is or was some member's key already")
 
 
@@ -214,7 +241,3 @@ def active(members: Members, name: str) -> Member:
             "revoked", f"{name} was revoked at entry {member.revoked_at}: nothing it signs counts"
         )
     return member
-
-
-def _with(members: Members, member: Member) -> Members:
-    return MappingProxyType({**members, member.name: member})

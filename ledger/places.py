@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from ledger import errors, sqlite, store
+from ledger import errors, sqlite
+from ledger import store as stores
 
 _SERVERS = ("postgresql://", "postgres://")
 
@@ -14,7 +15,7 @@ def on_server(place: Path | str) -> bool:
 
 def open(  # noqa: A001 - as the log that it is for
     place: Path | str, *, origin: str, published: Path | None, read_only: bool
-) -> tuple[store.Store, Path]:
+) -> tuple[stores.Store, Path]:
     """The open store in `place`, and the file of the last published checkpoint.
 
     Args:
@@ -36,7 +37,21 @@ def open(  # noqa: A001 - as the log that it is for
     return sqlite.SqliteStore(path, read_only=read_only), published or path.with_name("checkpoint")
 
 
-def _server(url: str, origin: str, *, read_only: bool) -> store.Store:
+def store(place: Path | str) -> stores.Store:
+    """The store in `place`, to be read whatever its checkpoints say; a server's is that of whichever log it holds.
+
+    Raises:
+        CorruptError: The store is damaged.
+        LogError: It cannot be opened.
+    """
+    return (
+        _server(str(place), None, read_only=True)
+        if on_server(place)
+        else sqlite.SqliteStore(Path(place), read_only=True)
+    )
+
+
+def _server(url: str, origin: str | None, *, read_only: bool) -> stores.Store:
     try:
         from ledger import postgres  # noqa: PLC0415 - an optional extra, asked for only where a log lies on a server
     except ModuleNotFoundError as error:

@@ -2,9 +2,8 @@
 
 A writer takes the one row of `log` FOR UPDATE before it reads anything, under READ COMMITTED: every later statement
 sees what was committed before it got the lock, so compare-and-append on the head is atomic. (REPEATABLE READ would take
-its snapshot before it waits for the lock, and fail instead.) The lock is also what makes a retry's answer as good as a
-commit: it writes to the write-ahead log, so its own commit waits for disk and synchronous standby, and with it all
-earlier ones.
+its snapshot before it waits, and fail.) The lock also makes a retry's answer as good as a commit: it writes to the
+write-ahead log, so its own commit waits for disk and synchronous standby, and with it all earlier ones.
 
 Reference: docs/protocol.md P4; ADR 13.
 """
@@ -37,12 +36,12 @@ class PostgresStore:
     away, every method tries again by itself on a new connection.
     """
 
-    def __init__(self, url: str, *, origin: str, read_only: bool, patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, url: str, *, origin: str | None, read_only: bool, patience: float = PATIENCE_SECONDS) -> None:
         """Connect; there is no second try before a first one succeeded.
 
         Args:
             url: `postgresql://...`; its database, or the schema its `search_path` names, holds this log and no other.
-            origin: The log's name.
+            origin: The log's name; None to read whichever it is.
             read_only: Refuse to write, create nothing.
             patience: Seconds to wait for a server that went away.
 
@@ -78,8 +77,12 @@ class PostgresStore:
 
     def size(self) -> int:
         """One more than the last position, 0 without rows."""
-        [(last,)] = self._query("SELECT max(seq) FROM entry")
-        return 0 if last is None else last + 1
+        return int(self._query("SELECT coalesce(max(seq) + 1, 0) FROM entry")[0][0])
+
+    def census(self) -> tuple[int, int]:
+        """(number of rows, the lowest position), (0, 0) without rows."""
+        count, lowest = self._query("SELECT count(*), coalesce(min(seq), 0) FROM entry")[0]
+        return count, lowest
 
     def positions(self, eids: Sequence[bytes]) -> dict[bytes, int]:
         """Eid -> position, of those that have one."""
@@ -105,7 +108,7 @@ class PostgresStore:
         first = rows[0].seq
         [prev] = [found for _, found in self.hashes(0, first - 1, first)] if first else [server.ZEROS]
         seqs, hashes, eids, leaves = (list(column) for column in zip(*rows, strict=True))
-        columns = "%b::bigint[], %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[]"
+        columns = "%b::bigint[]" + 4 * ", %b::bytea[]"
         query = f"INSERT INTO entry (seq, prev, hash, eid, leaf) SELECT * FROM unnest({columns})"  # noqa: S608
         self._query(query, seqs, [prev, *hashes[:-1]], hashes, eids, leaves)
 
@@ -116,9 +119,7 @@ class PostgresStore:
 
     def node_count(self) -> int:
         """Number of stored nodes."""
-        count: int
-        [(count,)] = self._query("SELECT count(*) FROM node")
-        return count
+        return int(self._query("SELECT count(*) FROM node")[0][0])
 
     def note(self, size: int) -> bytes | None:
         """The note stored for this size."""

@@ -48,6 +48,21 @@ def entries(rows: store.Store, start: int, stop: int) -> Iterator[leaf.Entry]:
         prev = entry.hash.hex()
 
 
+def require(rows: store.Store, positions: Mapping[bytes, int]) -> None:
+    """Nothing, if the entry at each of these positions has that eid; what the store says of itself alone is not believed.
+
+    Raises:
+        CorruptError: It has another, or there is no such entry.
+    """
+    size = rows.size() if positions else 0
+    for eid, seq in positions.items():
+        if not 0 <= seq < size:
+            raise errors.CorruptError(f"a row at {seq} of {size} claims the eid {eid.hex()}")
+        [entry] = entries(rows, seq, seq + 1)
+        if entry.eid != eid.hex():
+            raise errors.CorruptError(f"the eid is {entry.eid}, where {eid.hex()} was looked for", seq=seq)
+
+
 def chain(envelopes: Mapping[bytes, dsse.Envelope], size: int, head: str) -> list[store.Row]:
     """The rows of new entries.
 

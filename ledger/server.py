@@ -140,18 +140,18 @@ def require_ours(found: Collection[str]) -> None:
         raise errors.CorruptError(f"{message}; give the log a database, or a schema in search_path, of its own")
 
 
-def require_named(origins: Sequence[str], origin: str) -> None:
-    """Nothing; the database holds the log of this name. Two logs in one would each take the other's entries for damage.
+def require_named(origins: Sequence[str], origin: str | None) -> None:
+    """Nothing; the database holds the log of this name, or one at all. Two in one would take each other's entries for damage.
 
     Raises:
         CorruptError: It holds another.
     """
-    if list(origins) != [origin]:
+    if len(origins) != 1 or origin not in (None, *origins):
         message = f"the database holds the log {list(origins)!r}, another log than {origin!r}"
         raise errors.CorruptError(f"{message}: a database, or a schema in search_path, holds one log")
 
 
-def require_log(rows: Sequence[Sequence[str]], origin: str) -> None:
+def require_log(rows: Sequence[Sequence[str]], origin: str | None) -> None:
     """Nothing; the rows of `log`, each with `SETTINGS`, are the one of this name, on a server whose commits last.
 
     Raises:

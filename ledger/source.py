@@ -3,7 +3,10 @@
 A source promises nothing about the bytes but their number. What they are worth, `tiled` finds out.
 """
 
+import contextlib
 import http.client
+import socket
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -11,7 +14,7 @@ import urllib.request
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO, Self, TypeAlias
 
 from ledger import errors
 
@@ -55,23 +58,16 @@ def url(prefix: str, *, seconds: float = SECONDS) -> Source:
     scheme = urllib.parse.urlsplit(prefix).scheme
     if scheme not in ("http", "https"):
         raise errors.LogError(f"{prefix[:100]!r}, expected https:// or http://")
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        _SameScheme(),
-    ):
-        opener.add_handler(handler)
 
     def fetch(path: str, limit: int) -> bytes | None:
         where = f"{prefix.rstrip('/')}/{path}"
         request = urllib.request.Request(where, headers={"Accept-Encoding": "gzip, identity"})  # noqa: S310 - checked above
         try:
-            with opener.open(request, timeout=seconds) as answer:
-                return _received(answer, where, limit, time.monotonic() + seconds)
+            with _Deadline(seconds) as deadline, deadline.opener().open(request, timeout=seconds) as answer:
+                data = _received(answer, where, limit, time.monotonic() + seconds)
+                if deadline.over:  # cut off, which may look like an end
+                    raise errors.LogError(f"{where} takes too long, after {len(data)} bytes")
+                return data
         except urllib.error.HTTPError as error:
             error.close()
             if error.code in _MISSING:
@@ -81,6 +77,74 @@ def url(prefix: str, *, seconds: float = SECONDS) -> Source:
             raise errors.LogError(f"{where} cannot be fetched: {error}") from error
 
     return fetch
+
+
+class _Deadline:
+    """The end of all connections that were made within it: a timeout alone begins anew with every byte that comes."""
+
+    def __init__(self, seconds: float) -> None:
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+        self._sockets: list[socket.socket] = []
+        self.over = False
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def opener(self) -> urllib.request.OpenerDirector:
+        """What opens URLs over connections that end with this."""
+        made = urllib.request.OpenerDirector()
+        for handler in (
+            urllib.request.ProxyHandler(),
+            _Http(self),
+            _Https(self),
+            urllib.request.HTTPDefaultErrorHandler(),
+            urllib.request.HTTPErrorProcessor(),
+            _SameScheme(),
+        ):
+            made.add_handler(handler)
+        return made
+
+    def connected(self, connection: http.client.HTTPConnection) -> None:
+        """Nothing; this connection ends too."""
+        self._sockets.append(connection.sock)
+
+    def _end(self) -> None:
+        self.over = True
+        for each in self._sockets:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+
+class _Http(urllib.request.HTTPHandler):
+    def __init__(self, deadline: _Deadline) -> None:
+        super().__init__()
+        self._deadline = deadline
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_connecting(http.client.HTTPConnection, self._deadline), req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def __init__(self, deadline: _Deadline) -> None:
+        super().__init__()
+        self._deadline = deadline
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_connecting(http.client.HTTPSConnection, self._deadline), req)
+
+
+def _connecting(kind: type[http.client.HTTPConnection], deadline: _Deadline) -> type[http.client.HTTPConnection]:
+    class Connection(kind):  # type: ignore[valid-type, misc]
+        def connect(self) -> None:
+            super().connect()
+            deadline.connected(self)
+
+    return Connection
 
 
 class _SameScheme(urllib.request.HTTPRedirectHandler):

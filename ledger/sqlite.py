@@ -61,6 +61,11 @@ class SqliteStore:
         [(last,)] = self._query("SELECT max(seq) FROM entry")
         return 0 if last is None else last + 1
 
+    def census(self) -> tuple[int, int]:
+        """(number of rows, the lowest position), (0, 0) without rows."""
+        [(count, lowest)] = self._query("SELECT count(*), min(seq) FROM entry")
+        return count, lowest or 0
+
     def positions(self, eids: Sequence[bytes]) -> dict[bytes, int]:
         """Eid -> position, of those that have one."""
         found: dict[bytes, int] = {}

@@ -51,6 +51,9 @@ class Store(Protocol):
     def size(self) -> int:
         """One more than the last position, 0 without rows."""
 
+    def census(self) -> tuple[int, int]:
+        """(number of rows, the lowest position), (0, 0) without rows."""
+
     def positions(self, eids: Sequence[bytes]) -> dict[bytes, int]:
         """Eid -> position, of those that have one."""
 

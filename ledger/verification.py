@@ -8,6 +8,7 @@ import collections
 import concurrent.futures
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterable
 from typing import Self, TypeAlias
 
@@ -77,7 +78,11 @@ class _Pool:
         if self._executor is None:
             # Not a fork: whoever calls may have threads.
             start = multiprocessing.get_context("spawn")
-            self._executor = concurrent.futures.ProcessPoolExecutor(self._count, mp_context=start)
+            # Ctrl-C reaches every process of the terminal; this one alone has something to say about it.
+            ignore = (signal.SIGINT, signal.SIG_IGN)
+            self._executor = concurrent.futures.ProcessPoolExecutor(
+                self._count, mp_context=start, initializer=signal.signal, initargs=ignore
+            )
         self._pending.append(self._executor.submit(_check, batch))
         while len(self._pending) > 4 * self._count:
             self._pending.popleft().result()

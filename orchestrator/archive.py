@@ -7,7 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from ledger import checkpoint, errors, fsck, history, keys, leaf, log, merkle, policy, source, tiled, verification, vkey
+from ledger import (
+    checkpoint,
+    damage,
+    errors,
+    fsck,
+    history,
+    keys,
+    leaf,
+    log,
+    merkle,
+    places,
+    policy,
+    rows,
+    source,
+    tiled,
+    verification,
+    vkey,
+)
 from ledger import note as notes
 from orchestrator import errors as our_errors
 from orchestrator import folder, journal, recall
@@ -109,16 +126,20 @@ def verify(
     Reference: docs/protocol.md P4, P5, P6.
     """
     start = time.perf_counter()
-    tree, promised, signed = merkle.Frontier(), archive.notes, 0
+    tree, promised, signed, met = merkle.Frontier(), archive.notes, 0, set[int]()
 
     def through() -> Iterator[leaf.Entry]:
         for entry in archive.record.entries():
             tree.append(entry.hash)
             if tree.size in promised:
                 _require_root(promised[tree.size], tree)
+                met.add(tree.size)
             yield entry
 
     known = verification.replay(through(), workers=workers, progress=progress)
+    if promised.keys() - met:
+        message = f"a checkpoint is stored for size {min(promised.keys() - met)}, the log has 1 to {tree.size} entries"
+        raise errors.CorruptError(message)
     for note in promised.values():
         signed = max(signed, journal.verify(note, known).size)
     standing = brought.check(archive.record, archive.note, known)
@@ -138,7 +159,7 @@ def verify(
     )
 
 
-def check(root: Path | None, progress: Callable[[int, int], None]) -> fsck.Report:
+def check(root: Path | None, progress: Callable[[int, int], None]) -> damage.Report:
     """All damage of the log of a run folder, which need not be one that still opens.
 
     Args:
@@ -150,24 +171,27 @@ def check(root: Path | None, progress: Callable[[int, int], None]) -> fsck.Repor
         LedgerError, OSError: its checkpoint, or its store, cannot be read at all.
     """
     where = folder.newest(RUNS) if root is None else folder.RunFolder(root=root).existing()
-    origin = _claimed(journal.read_note(where.checkpoint)).origin
-    return fsck.check(
-        where.server or where.ledger,
-        origin=origin,
-        published=where.checkpoint,
-        signers=_signers(where),
-        progress=progress,
-    )
-
-
-def _signers(where: folder.RunFolder) -> list[keys.PublicKey]:
-    """The keys that the coordinator has had; none where the log is too damaged to tell."""
+    place = where.server or where.ledger
+    signers = _signers(place)
     try:
-        with journal.published(where.ledger) as record:
-            member = journal.coordinator(history.replay(record.entries()))
-    except errors.LedgerError:
+        origin = _claimed(journal.read_note(where.checkpoint)).origin
+    except (errors.LedgerError, OSError):
+        if not signers:
+            raise
+        origin = journal.origin(signers[0].fingerprint)
+    return fsck.check(place, origin=origin, published=where.checkpoint, signers=signers, progress=progress)
+
+
+def _signers(place: Path | str) -> list[keys.PublicKey]:
+    """The keys that the coordinator has had, the first one first, as far as the log can be read; none where it cannot."""
+    known = history.EMPTY
+    with contextlib.suppress(errors.LedgerError), contextlib.closing(places.store(place)) as stored:
+        for entry in rows.entries(stored, 0, stored.size()):
+            known = history.apply(known, entry.seq, entry.envelope)
+    if known.run is None:
         return []
-    return [member.key, *(earlier for _, earlier in member.rotations)]
+    member = journal.coordinator(known)
+    return [*(earlier for _, earlier in member.rotations), member.key]
 
 
 def trusting(key: str) -> Callable[[bytes], checkpoint.LogCheckpoint]:

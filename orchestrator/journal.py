@@ -93,9 +93,12 @@ class Journal:
             ConflictError: somebody else appended first.
         """
         start = time.perf_counter()
+        if self._log.size != self.history.size:
+            message = f"the log has {self._log.size} entries, expected the {self.history.size} known here"
+            raise errors.ConflictError(f"{message}: another process is going on with the same run; stop one of the two")
         after = [self.history]
-        for seq, envelope in enumerate(envelopes, start=self._log.size):
-            after.append(history.apply(after[-1], seq, envelope))
+        for envelope in envelopes:
+            after.append(history.apply(after[-1], after[-1].size, envelope))
         self._log.append(envelopes, head=self._log.head)
         for envelope, known in zip(envelopes, after[1:], strict=True):
             self._follow(known, envelope)

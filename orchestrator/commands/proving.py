@@ -56,12 +56,13 @@ def check(proof: Path, leaf: Path, key: str, *, as_json: bool) -> None:
     \b
     folkmoot ledger check 20.tlog-proof 20.leaf --key folkmoot/...+1234abcd+AZ...
     """  # noqa: D301
+    from ledger import leaf as leaves  # noqa: PLC0415
     from ledger import proof as proofs  # noqa: PLC0415
     from orchestrator import archive  # noqa: PLC0415
 
     try:
-        parsed = proofs.Proof.parse(proof.read_bytes())
-        promise = parsed.verify(leaf.read_bytes(), archive.trusting(key))
+        parsed = proofs.Proof.parse(_read(proof, proofs.MAX_BYTES))
+        promise = parsed.verify(_read(leaf, leaves.MAX_BYTES), archive.trusting(key))
     except refusal.OURS as error:
         refusal.fail(error)
     if as_json:
@@ -115,6 +116,12 @@ def judge(evidence: Path, key: str, *, as_json: bool) -> None:
     else:
         click.echo(f"{'convicts' if finding.convicts else 'does not convict'}: {finding.why}")
     sys.exit(0 if finding.convicts else 1)
+
+
+def _read(path: Path, limit: int) -> bytes:
+    """The file's bytes, one more than `limit` at most: whoever parses them refuses a longer file."""
+    with path.open("rb") as file:
+        return file.read(limit + 1)
 
 
 def _write_proof(found: "archive.Archive", entry: int, out: Path) -> list[Path]:

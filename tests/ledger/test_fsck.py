@@ -1,8 +1,11 @@
 """The check of a whole log: nothing where nothing is wrong, and each damage once."""
 
+import contextlib
+import sqlite3
+
 import pytest
 
-from ledger import checkpoint, errors, fsck, keys, leaf, merkle
+from ledger import checkpoint, damage, errors, fsck, keys, leaf, merkle
 
 ORIGIN = "folkmoot.test/log"
 
@@ -134,7 +137,7 @@ def test_a_hundred_are_kept_and_the_rest_is_counted(grown_copy):
     """A hopeless log does not fill the memory."""
     grown_copy.tamper("UPDATE entry SET leaf = ? WHERE seq < 150", b"{}")
     report = check(grown_copy)
-    assert len(report.damages) == fsck.MOST
+    assert len(report.damages) == damage.MOST
     assert report.more >= 50
 
 
@@ -186,3 +189,27 @@ def test_damage_to_the_pages_of_the_file_is_found(fresh):
     named = {seq for what, seq in damages if what == "entry" and seq is not None}
     assert ("store", None) in damages
     assert 0 < len(named) < 12
+
+
+def planted(folder, script, *values):
+    """Run a statement on an SQLite log past its constraints."""
+    with contextlib.closing(sqlite3.connect(folder.path / "log.db")) as connection, connection:
+        connection.execute("PRAGMA ignore_check_constraints=ON")
+        connection.execute(script, values)
+
+
+@pytest.mark.parametrize(
+    ("script", "what", "said"),
+    [
+        ("INSERT INTO entry VALUES (-1, zeroblob(32), zeroblob(32), x'00')", "store", "has the position -1"),
+        ("INSERT INTO checkpoint VALUES (-5, x'00')", "note", "damaged"),
+        ("DELETE FROM checkpoint", "note", "no note is stored for the published size"),
+        ("UPDATE entry SET seq = 1099511627776 WHERE seq = 1299", "store", "there are only 1300 rows"),
+    ],
+)
+def test_what_is_planted_outside_the_log_is_found(grown_copy, script, what, said):
+    """Rows before the first and far after the last, notes of no size, and none: found, and soon (attack 41)."""
+    if not grown_copy.files:
+        pytest.skip("a server's constraints are part of the schema that is checked")
+    planted(grown_copy, script)
+    assert any(each.what == what and said in each.sentence for each in check(grown_copy).damages)

@@ -1,5 +1,8 @@
 """Every way the bytes of a log can go wrong, and what notices."""
 
+import contextlib
+import sqlite3
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -208,3 +211,21 @@ def test_a_store_rolled_back_under_an_open_log_is_not_signed(fresh):
                 record.publish(fresh.key)
         assert [size for size, _ in record.notes()] == [3]
     assert (fresh / "checkpoint").read_bytes() == published
+
+
+def test_a_row_that_claims_an_eid_shadows_no_statement(folder):
+    """A retry believes no row, but the statement in it: before the first entry, or under another's eid (attack 41)."""
+    if not folder.files:
+        pytest.skip("a server's constraints are part of the schema that is checked")
+    wanted = bytes.fromhex(folder.envelopes[9].eid)
+    image = (folder / "log.db").read_bytes()
+    for script in (
+        "INSERT INTO entry VALUES (-1, zeroblob(32), ?, x'00')",
+        "UPDATE entry SET eid = ? WHERE seq = 3",
+    ):
+        with contextlib.closing(sqlite3.connect(folder.path / "log.db")) as connection, connection:
+            connection.execute("PRAGMA ignore_check_constraints=ON")
+            connection.execute(script, (wanted,))
+        with folder.open() as record, pytest.raises(errors.CorruptError):
+            record.append([folder.envelopes[9]], head=record.head)
+        (folder / "log.db").write_bytes(image)

@@ -207,3 +207,13 @@ def test_these_belong_to_a_run(run, fresh_key, said):
     run.until("credited")
     arguments = {"rotate": ("ash", fresh_key), "revoke": ("ash",), "cosign": ("oak",)}[said]
     assert run.refused(getattr(run, said)(*arguments, run="b" * 64)) == "wrong-run"
+
+
+def test_a_run_has_only_so_many_members():
+    """A log of nothing but enrolments does not keep its readers for hours."""
+    key = keys.SigningKey.generate()
+    first = membership.Member(name="m", key=key.public, role=None, enrolled_at=0)
+    many = membership.Members({f"m{number}": first for number in range(membership.MOST)})
+    said = statements.MemberEnrol(author="one-more", run="0" * 64, key=str(key.public))
+    with pytest.raises(errors.HistoryError, match="too-many-members"):
+        membership.enrol(many, said, seq=1)

@@ -138,3 +138,26 @@ def test_nobody_there_is_a_log_error(tmp_path):
     (tmp_path / "file").mkdir()
     with pytest.raises(errors.LogError):
         source.folder(tmp_path)("file", 10)
+
+
+def test_a_server_that_trickles_its_headers_is_left_in_time():
+    """Each byte comes soon enough; all of them do not (attack 31)."""
+
+    class Trickle(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            with contextlib.suppress(OSError):
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                for _ in range(60):
+                    self.wfile.write(b"a")
+                    self.wfile.flush()
+                    time.sleep(0.1)
+                self.wfile.write(b"\r\nContent-Length: 2\r\n\r\nok")
+
+        def log_message(self, *_):
+            pass
+
+    with serving(Trickle) as url:
+        start = time.monotonic()
+        with pytest.raises(errors.LogError, match=r"too long|cannot be fetched"):
+            source.url(url, seconds=0.5)("checkpoint", 100)
+        assert time.monotonic() - start < 4

@@ -8,6 +8,8 @@ import pytest
 from rich.console import Console
 
 from client import worker
+from exchange import places
+from exchange import store as stores
 from ledger import dsse, history, keys, log, membership, statements, transfers
 from ledger import errors as ledger_errors
 from orchestrator import (
@@ -78,7 +80,7 @@ def test_a_run_goes_on_after_keys_changed(halfway: Path, execute: Callable[..., 
     assert came_to.rounds == 2
     report = audit(halfway)
     assert (report.recomputed, report.unsigned) == (2, 0)
-    assert report.coordinator == before["coordinator"].fingerprint
+    assert report.coordinator == where.coordinator_key().public.fingerprint != before["coordinator"].fingerprint
     first, second = (each for each in said(halfway) if isinstance(each, statements.RoundOpen))
     assert set(first.cohort) - set(second.cohort) == {"holder-09"}
     (commit,) = (each for each in said(halfway) if isinstance(each, statements.RoundCommit) and each.round == 2)
@@ -132,8 +134,8 @@ def test_an_offer_of_the_outbox_is_signed_anew(tmp_path: Path, execute: Callable
     assert audit(root).recomputed == 2
 
 
-def _store(where: folder.RunFolder) -> coordinator.blocks.BlockStore:
-    return coordinator.blocks.BlockStore(where.store)
+def _store(where: folder.RunFolder) -> stores.Store:
+    return places.open(where.place)
 
 
 def _settings(where: folder.RunFolder) -> worker.Settings:
@@ -142,7 +144,7 @@ def _settings(where: folder.RunFolder) -> worker.Settings:
     names = sorted(path.name for path in where.holders.iterdir())
     numbers = {name: number for number, name in enumerate(names)}
     return worker.Settings(
-        genesis=genesis, holders=where.holders, store=where.store, members=numbers, hostile={}, threads=1
+        genesis=genesis, holders=where.holders, store=where.place, members=numbers, hostile={}, threads=1
     )
 
 
