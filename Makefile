@@ -5,6 +5,7 @@ READY := .venv/.ready
 PEERS := .peers/byzfl/.0.0.11
 VERIFIERS := .peers/verifiers/.ready
 ACCOUNTING := .peers/accounting/.ready
+NODES := .peers/ipfs/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint bench peers tables chaos fuzz coverage readme clean
@@ -23,7 +24,7 @@ $(READY): pyproject.toml constraints.txt
 run: $(READY) ## the main job: train on real data, two of ten holders hostile
 	$(BIN)/folkmoot run
 
-test: lint $(PEERS) $(VERIFIERS) $(ACCOUNTING) ## ruff, mypy, import-linter, pytest
+test: lint $(PEERS) $(VERIFIERS) $(ACCOUNTING) $(NODES) ## ruff, mypy, import-linter, pytest
 	$(BIN)/python -m pytest
 
 lint: $(READY) ## ruff, mypy, import-linter
@@ -39,13 +40,18 @@ $(VERIFIERS): $(READY) tests/ledger/interop/requirements.txt
 	$(BIN)/python -m benchmarks.peers verifiers
 	touch $(VERIFIERS)
 
-# What makes a tree for a chain comes by npm, where there is one; the test of it is skipped elsewhere.
+# What makes a tree for a chain, and another age, come by npm, where there is one; tests of them are skipped elsewhere.
 $(ACCOUNTING): $(READY) tests/ledger/accounting.txt
 	$(BIN)/python -m benchmarks.peers accounting
-	if command -v npm >/dev/null; then $(BIN)/python -m benchmarks.peers distribution; fi
+	if command -v npm >/dev/null; then $(BIN)/python -m benchmarks.peers distribution typage; fi
 	touch $(ACCOUNTING)
 
-peers: $(PEERS) $(VERIFIERS) $(ACCOUNTING) ## set up the peers that tests and benchmarks compare with, in .peers/
+# js-ipfs comes by npm, where there is one; the tests that need a node are skipped elsewhere.
+$(NODES): $(READY) $(wildcard tests/ipfs/*)
+	if command -v npm >/dev/null; then $(BIN)/python -m benchmarks.peers ipfs; else mkdir -p $(@D); fi
+	touch $(NODES)
+
+peers: $(PEERS) $(VERIFIERS) $(ACCOUNTING) $(NODES) ## set up the peers that tests and benchmarks compare with, in .peers/
 
 tables: $(READY) ## docs/aggregation.md: its tables and plots, from the benchmarks' JSON
 	$(BIN)/python -m benchmarks.page
@@ -55,6 +61,7 @@ bench: $(READY) ## benchmarks with their floors; results in benchmarks/results
 	$(BIN)/folkmoot bench aggregation
 	$(BIN)/folkmoot bench robustness
 	$(BIN)/folkmoot bench ledger
+	$(BIN)/folkmoot bench exchange
 
 chaos: $(READY) ## the long kill -9 run
 	$(BIN)/python -m pytest -m chaos --timeout 1800

@@ -5,6 +5,8 @@
     .peers/verifiers    a virtual environment: what checks our log in tests; some of it is under the GPL, so nothing imports it
     .peers/accounting   a virtual environment: beancount, whose checker tests call; it is under the GPL
     .peers/distribution a folder of npm: @openzeppelin/merkle-tree, to which tests give the list for a distribution
+    .peers/typage       a folder of npm: age-encryption, which seals and opens for post-quantum recipients as we do
+    .peers/ipfs         a folder of npm: js-ipfs, the nodes of the tests' own, as pinned in tests/ipfs
 
 A peer runs in a process of its own, from a script beside this file, or beside the tests for verifiers, that imports nothing
 of ours, and prints JSON.
@@ -13,6 +15,7 @@ of ours, and prints JSON.
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -32,8 +35,13 @@ PINNED: Mapping[str, Path] = {
 """Peers of several packages: all of them and what they need, each in one version."""
 BESIDE: Mapping[str, str] = {"byzfl": f"byzfl=={VERSIONS['byzfl']}", "fuzz": "atheris==3.0.0"}
 """Peers that run in our environment, without what they declare to need."""
-NODE: Mapping[str, str] = {"distribution": "@openzeppelin/merkle-tree@1.0.8"}
+NODE: Mapping[str, str] = {
+    "distribution": "@openzeppelin/merkle-tree@1.0.8",
+    "typage": "age-encryption@0.3.1",
+}
 """Peers that npm installs."""
+LOCKED: Mapping[str, Path] = {"ipfs": ROOT / "tests/ipfs"}
+"""Peers that npm installs with all they need, each in one version: folders of a package.json, its lock and a script."""
 
 
 def install(name: str) -> Path:
@@ -44,7 +52,9 @@ def install(name: str) -> Path:
     """
     where = FOLDER / name
     if name in NODE:
-        return _npm(where, NODE[name])
+        return _npm(where, NODE[name].rpartition("@")[2], "install", "--silent", "--prefix", str(where), NODE[name])
+    if name in LOCKED:
+        return _locked(where, LOCKED[name])
     pinned = PINNED.get(name)
     version = hashlib.sha256(pinned.read_bytes()).hexdigest()[:12] if pinned else _version(name)
     done = where / f".{version}"
@@ -94,17 +104,28 @@ def _pip(python: Path, *arguments: str) -> None:
         raise errors.PeerError(f"pip install {arguments[-1]} failed: {ran.stderr.strip()[-400:]}")
 
 
-def _npm(where: Path, wanted: str) -> Path:
-    done = where / f".{wanted.rpartition('@')[2]}"
+def _locked(where: Path, source: Path) -> Path:
+    """What npm makes of a package.json and its lock: nothing that they do not name, and no script of a package is run."""
+    files = sorted(source.iterdir())
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+    if not (where / f".{digest}").exists():
+        where.mkdir(parents=True, exist_ok=True)
+        for path in files:
+            shutil.copyfile(path, where / path.name)
+    return _npm(where, digest, "ci", "--ignore-scripts", "--omit=optional")
+
+
+def _npm(where: Path, version: str, *arguments: str) -> Path:
+    done = where / f".{version}"
     if not done.exists():
         where.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(where), wanted]
+        command = ["npm", *arguments, "--no-audit", "--no-fund"]
         try:
-            ran = subprocess.run(command, capture_output=True, text=True, check=False)
+            ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=where)
         except FileNotFoundError as error:
-            raise errors.PeerError(f"{wanted} needs npm, which is not installed") from error
+            raise errors.PeerError(f"{where.name} needs npm, which is not installed") from error
         if ran.returncode:
-            raise errors.PeerError(f"npm install {wanted} failed: {ran.stderr.strip()[-400:]}")
+            raise errors.PeerError(f"npm {arguments[0]} in {where} failed: {ran.stderr.strip()[-400:]}")
         done.touch()
     return where
 

@@ -17,7 +17,8 @@ import torch
 from aggregation import lattice
 from client import agreement, checkpoint, errors, momentum, outbox, policy, privacy, seeds, task, training, update
 from client.tasks import catalogue
-from exchange import blocks, recipients, sealing
+from exchange import recipients, sealing
+from exchange import store as stores
 from ledger import context, dsse, keys, statements
 
 
@@ -57,7 +58,7 @@ class Holder:
         consent: policy.Policy,
         number: int,
         agreed: agreement.Agreement,
-        store: blocks.BlockStore,
+        store: stores.Store,
         outbox_path: Path,
         momentum_path: Path,
         model: training.FlatModel,

@@ -14,7 +14,7 @@ import torch
 from aggregation import errors as aggregation_errors
 from client import agreement, checkpoint, errors, holder, hostile, policy, training
 from client.tasks import catalogue
-from exchange import blocks
+from exchange import places
 from ledger import dsse, keys
 
 
@@ -25,7 +25,7 @@ class Settings:
     Attributes:
         genesis: the signed genesis, as bytes.
         holders: folder with one folder a member: `key`, `offer.json`, `momentum.safetensors`.
-        store: folder of the block store.
+        store: where the run's files are.
         members: number of the shard by member name.
         hostile: behaviour by member name, for those that are not honest.
         threads: torch threads in this process; the bits of training depend on it.
@@ -34,7 +34,7 @@ class Settings:
 
     genesis: bytes
     holders: Path
-    store: Path
+    store: places.Place
     members: Mapping[str, int]
     hostile: Mapping[str, str]
     threads: int
@@ -67,7 +67,7 @@ class Worker:
         self._agreed = agreement.Agreement.read(dsse.Envelope.parse(settings.genesis))
         for rotation in settings.rotations:
             self._agreed = self._agreed.rotated(dsse.Envelope.parse(rotation))
-        self._store = blocks.BlockStore(settings.store)
+        self._store = places.open(settings.store)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model = training.FlatModel(self._agreed.task.model(), device)
         self._holders: dict[str, holder.Holder] = {}

@@ -1,64 +1,77 @@
-"""The embedded block store: a folder with one file for each block, named by its CID.
+"""The embedded block store: a folder with one file for each block, which several processes may share.
 
-    <folder>/blocks/<2 characters>/<cid>    the two before the last, as in Kubo's flatfs: they are evenly distributed
-    <folder>/blocks/tmp/<random>            being written; a killed process leaves some, a later put removes them
+    <folder>/blocks/<2 characters>/<cid>    the blocks (exchange.shelf), with tmp/ and usage beside them
+    <folder>/blocks/pins/<cid>              what must stay (exchange.pins)
+    <folder>/blocks/lock                    held together by who writes, alone by who collects (exchange.collection)
 
-A block is written, synced and then renamed to its name, so no reader ever sees a part of one. Leaves are durable before
-the node that names them. Nothing that is read is trusted: every block is hashed.
+Leaves are durable before the node that names them. Readers take no lock and write nothing: a file that is collected while
+it is read ends in BlockMissingError. Nothing that is read is trusted: every block is hashed.
 """
 
 import contextlib
-import hashlib
-import io
-import os
-import secrets
-import stat
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
 
+from exchange import assembly, collection, errors, inventory, lock, pins, shelf, unixfs, writer
 from exchange import cid as cids
-from exchange import errors, nodes, unixfs
-
-STALE = 3600.0  # seconds after which a file in tmp/ belongs to nobody that is alive
 
 
 class BlockStore:
-    """Files by CID in a folder, which several processes may share; made when something is first put."""
+    """Files by CID in a folder; made when something is first put."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, quota: int | None = None, fsync: shelf.Fsync = "always") -> None:
+        """The store in `folder`.
+
+        Args:
+            folder: may be missing.
+            quota: the most bytes that its blocks may have together; None sets no limit. It binds who asks for it: others
+                that share the folder are counted, not refused.
+            fsync: "always" survives a crash of the machine; "never" is for what nobody needs after one.
+        """
         self.folder = folder
         self.blocks = folder / "blocks"
-        self.staging = self.blocks / "tmp"
+        self._shelf = shelf.Shelf(self.blocks, quota=quota, fsync=fsync)
+        self._pins = pins.Pins(self.blocks / "pins", durable=fsync == "always")
+        self._lock = self.blocks / "lock"
 
     def put(self, data: bytes | bytearray | memoryview) -> cids.Cid:
         """The CID of `data`, all of whose blocks are on disk when this returns.
 
-        A block that is already there is left alone if it is intact and replaced if it is not.
+        A block that is already there is left alone if it is intact and replaced if it is not. What is neither pinned nor
+        part of a pinned file may be collected once it is an hour old.
 
         Args:
             data: contiguous bytes, any number.
 
         Raises:
+            QuotaError: the store would hold more than it may.
             StoreError: no space, no permission or another error of the operating system, which is its cause. What was
                 stored so far stays and does no harm.
         """
-        touched: set[Path] = set()
+        with memoryview(data).cast("B") as view, self.writing() as target:
+            return unixfs.assemble(unixfs.slices(view), target.put).cid
 
-        def store(name: cids.Cid, block: bytes | memoryview) -> None:
-            if name.codec == cids.DAG_PB:
-                _sync(touched)
-            path = self._path(name)
-            touched.update((path.parent, self.blocks, self.folder))
-            if not _holds(path, block):
-                self._write(path, block)
+    def put_file(self, file: BinaryIO) -> cids.Cid:
+        """The CID of what `file` holds from its position to its end, read in constant memory; otherwise as `put`.
 
-        with memoryview(data).cast("B") as view, _reporting(f"write to {self.folder}"):
-            self.staging.mkdir(parents=True, exist_ok=True)
-            self._sweep()
-            root = unixfs.assemble(unixfs.slices(view), store)
-            _sync(touched)
-        return root.cid
+        An error of `file` itself passes through as it is.
+        """
+        with self.writing() as target:
+            return unixfs.build(file, target.put).cid
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[writer.Writer]:
+        """Blocks one by one, safe from collection from here on; durable, names too, when this ends without an error."""
+        with contextlib.ExitStack() as stack:
+            with shelf.reporting(f"write to {self.folder}"):
+                self._shelf.staging.mkdir(parents=True, exist_ok=True)
+                # Old and nobody's: with a slow source, what another put has staged may be old as well.
+                with contextlib.suppress(errors.BusyError), lock.alone(self._lock, wait=0):
+                    self._shelf.sweep()
+                stack.enter_context(lock.shared(self._lock))
+            yield stack.enter_context(writer.Writer(self._shelf))
 
     def get(self, cid: cids.Cid | str, *, limit: int) -> bytes:
         """The bytes of the file `cid`, every block of it verified.
@@ -76,116 +89,97 @@ class BlockStore:
 
         Reference: docs/protocol.md P11.
         """
-        name = cids.Cid.parse(cid) if isinstance(cid, str) else cid
-        if name.codec == cids.RAW:
-            return self._read(name, limit=min(limit, unixfs.CHUNK))
-        children = nodes.links(self._node(name))
-        size = sum(child.size for child in children)
-        if size > limit:
-            raise errors.TooLargeError(f"file {name} has {size} bytes, expected at most {limit}")
-        file = io.BytesIO(bytes(size))  # becomes `bytes` without a copy
-        with file.getbuffer() as target:
-            position = 0
-            for leaf in unixfs.leaves(children, self._node):
-                self._read_into(target[position : position + leaf.size], leaf.cid)
-                position += leaf.size
-        return file.getvalue()
+        return assembly.get(assembly.name(cid), self.block, limit=limit, fill=self._shelf.read_into)
+
+    def get_file(self, cid: cids.Cid | str, file: BinaryIO, *, limit: int) -> int:
+        """The bytes of the file `cid`, written to `file`, a buffered one, in constant memory, block by verified block.
+
+        What was written is the file's true beginning, and all of it only if this returns. Raises as `get` does; an error
+        of `file` itself passes through as it is.
+        """
+        return assembly.get_file(assembly.name(cid), self.block, file, limit=limit)
+
+    def block(self, cid: cids.Cid | str, *, limit: int = unixfs.MAX_BLOCK) -> bytes:
+        """The bytes of the one block `cid`, at most `limit` of them, verified; raises as `get` does."""
+        return self._shelf.read(assembly.name(cid), limit=limit)
 
     def has(self, cid: cids.Cid | str) -> bool:
-        """Whether the root block of the file `cid` is here; `put` writes it last, so the rest was stored before it.
+        """Whether the root block of the file `cid` is here; it is written last and collected first.
 
         Raises:
             CidError: `cid` is a text that is no CID.
             StoreError: an error of the operating system, which is its cause.
         """
-        name = cids.Cid.parse(cid) if isinstance(cid, str) else cid
-        with _reporting(f"look for {name}"):
-            return self._path(name).is_file()
+        name = assembly.name(cid)
+        with shelf.reporting(f"look for {name}"):
+            return self._shelf.holds(name)
 
-    def _path(self, name: cids.Cid) -> Path:
-        text = str(name)
-        return self.blocks / text[-3:-1] / text
+    def pin(self, cid: cids.Cid | str) -> None:
+        """Keep the whole file `cid` until it is unpinned, whatever is collected; durable when this returns.
 
-    def _write(self, path: Path, block: bytes | memoryview) -> None:
-        path.parent.mkdir(exist_ok=True)
-        staged = self.staging / secrets.token_hex(16)
-        try:
-            with staged.open("xb", buffering=0) as file:
-                rest = memoryview(block)
-                while rest:
-                    rest = rest[file.write(rest) :]
-                os.fsync(file.fileno())
-            staged.replace(path)
-        finally:
-            staged.unlink(missing_ok=True)
+        Raises:
+            CidError: `cid` is a text that is no CID.
+            BlockMissingError: a block of the file is not here; nothing is pinned.
+            BlockCorruptError: a node of it is damaged, or a leaf has another size; nothing is pinned.
+            StoreError: an error of the operating system, which is its cause.
+        """
+        name = assembly.name(cid)
+        with shelf.reporting(f"pin {name}"):
+            if not self._shelf.holds(name):  # before a lock would make the folder
+                raise errors.BlockMissingError(f"block {name} is not in {self.folder}")
+            with lock.shared(self._lock):
+                inventory.check(name, self._shelf)
+                self._pins.add(name)
 
-    def _sweep(self) -> None:
-        for staged in self.staging.iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - staged.stat().st_mtime > STALE:
-                    staged.unlink()
+    def unpin(self, cid: cids.Cid | str) -> None:
+        """Keep the file `cid` no longer, unless another pin needs its blocks. Not pinned is no error."""
+        name = assembly.name(cid)
+        with shelf.reporting(f"unpin {name}"):
+            self._pins.remove(name)
 
-    def _node(self, name: cids.Cid) -> bytes:
-        return self._read(name, limit=unixfs.MAX_NODE)
+    def pins(self) -> Iterator[cids.Cid]:
+        """The roots of the pinned files, in no order."""
+        with shelf.reporting("list pins"):
+            yield from self._pins
 
-    def _read(self, name: cids.Cid, *, limit: int) -> bytes:
-        with self._opened(name) as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > limit:
-                raise errors.TooLargeError(f"block {name} has {size} bytes, expected at most {limit}")
-            block = io.BytesIO(bytes(size))
-            with block.getbuffer() as target:
-                _fill(target, file, name)
-        return block.getvalue()
+    def collect(self, *, grace: float = collection.GRACE, wait: float = 10.0) -> collection.Collected:
+        """Remove every block that no pin needs and that belongs to nothing put within the last `grace` seconds.
 
-    def _read_into(self, target: memoryview, name: cids.Cid) -> None:
-        with self._opened(name) as file:
-            _fill(target, file, name)
+        Args:
+            grace: seconds; 0 takes also what was put and is about to be pinned.
+            wait: seconds to wait for puts that are under way.
 
-    @contextlib.contextmanager
-    def _opened(self, name: cids.Cid) -> Iterator[io.FileIO]:
-        with _reporting(f"read {name}"):
-            try:
-                # Without O_NONBLOCK, a pipe in the place of a block would hang whoever reads it.
-                file = io.FileIO(os.open(self._path(name), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
-            except FileNotFoundError as error:
-                raise errors.BlockMissingError(f"block {name} is not in {self.folder}") from error
-            with file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise errors.BlockCorruptError(f"block {name} is not a regular file")
-                yield file
+        Raises:
+            BlockMissingError, BlockCorruptError: a node below a pin is damaged; nothing was removed.
+            BusyError: a put was under way for longer than `wait`; nothing was removed.
+            StoreError: an error of the operating system, which is its cause.
+        """
+        with shelf.reporting(f"collect in {self.folder}"):
+            if not self._shelf.staging.is_dir():
+                return collection.Collected(blocks=0, size=0, kept=0)
+            with lock.alone(self._lock, wait=wait):
+                self._shelf.sweep(older=0.0)  # nobody writes, so all of it is what the killed left
+                collected = collection.collect(self._shelf, self._pins, grace=grace)
+                self._shelf.recount()
+                return collected
 
+    def ls(self) -> Iterator[inventory.File]:
+        """The files that are here: roots that are pinned, or that no node here names."""
+        with shelf.reporting(f"list {self.folder}"):
+            yield from inventory.files(self._shelf, self._pins)
 
-def _fill(target: memoryview, file: io.FileIO, name: cids.Cid) -> None:
-    """Read all of `target`, which must be the block `name`."""
-    rest = target
-    while rest and (count := file.readinto(rest)):
-        rest = rest[count:]
-    if rest or hashlib.sha256(target).digest() != name.digest:
-        raise errors.BlockCorruptError(f"block {name} does not hash to its name, or has not {len(target)} bytes")
+    def verify(self) -> Iterator[inventory.Verdict]:
+        """A verdict on every block that is here, and one on each that a pin needs and that is missing."""
+        with shelf.reporting(f"verify {self.folder}"):
+            yield from inventory.verify(self._shelf, self._pins)
 
+    def close(self) -> None:
+        """Nothing: the store holds no file open between calls."""
 
-def _holds(path: Path, block: bytes | memoryview) -> bool:
-    try:
-        return path.stat().st_size == len(block) and path.read_bytes() == block
-    except FileNotFoundError:
-        return False
+    def __enter__(self) -> Self:
+        return self
 
-
-def _sync(folders: set[Path]) -> None:
-    """Make the names in `folders` durable, and forget the folders."""
-    while folders:
-        descriptor = os.open(folders.pop(), os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _reporting(action: str) -> Iterator[None]:
-    """Turn the operating system's errors into ours."""
-    try:
-        yield
-    except OSError as error:
-        raise errors.StoreError(f"cannot {action}: {error}") from error
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -2,10 +2,15 @@
 
     ExchangeError
      +- CidError                    a text or bytes that is no CID we accept
-     +- StoreError                  the block store could not do its work (no space, no permission, ...)
+     +- CarError                    not a CAR file, or one of a kind that we refuse
+     +- StoreError                  a store could not do its work (no space, no permission, ...)
      |   +- BlockMissingError       a block is not here
      |   +- BlockCorruptError       bytes that do not hash to their CID, or a tree that is not the profile's
      |   +- TooLargeError           more bytes than the caller allowed
+     |   +- QuotaError              more bytes than the store may hold
+     |   +- BusyError               others write, and did not stop in time
+     |   +- ReadOnlyError           the store takes nothing from us
+     |   +- PeerError               a node or gateway answered nonsense, too late, or not at all
      +- SealError                   not an age file, or one that is damaged
      |   +- KeyTextError            a text that is no age recipient or identity
      |   +- RecipientError          well-formed, but no identity given opens it
@@ -34,8 +39,14 @@ class CidError(ExchangeError):
     code: ClassVar[str] = "bad-cid"
 
 
+class CarError(ExchangeError):
+    """Not a CAR file of version 1, one that is cut off, or one of a kind that we refuse."""
+
+    code: ClassVar[str] = "bad-car"
+
+
 class StoreError(ExchangeError):
-    """The block store could not do its work; the cause is the operating system's error."""
+    """A store could not do its work; the cause is the operating system's error."""
 
     code: ClassVar[str] = "store"
 
@@ -56,6 +67,30 @@ class TooLargeError(StoreError):
     """More bytes than the caller allowed."""
 
     code: ClassVar[str] = "too-large"
+
+
+class QuotaError(StoreError):
+    """More bytes than the store may hold."""
+
+    code: ClassVar[str] = "quota"
+
+
+class BusyError(StoreError):
+    """Others write to the store, and did not stop in time."""
+
+    code: ClassVar[str] = "busy"
+
+
+class ReadOnlyError(StoreError):
+    """The store takes nothing from us, or keeps nothing for us."""
+
+    code: ClassVar[str] = "read-only"
+
+
+class PeerError(StoreError):
+    """A node or gateway, which the message names, answered nonsense, too late, or not at all."""
+
+    code: ClassVar[str] = "peer"
 
 
 class SealError(ExchangeError):

@@ -75,12 +75,13 @@ def links(block: bytes) -> tuple[Link, ...]:
 def encode(children: Sequence[Link]) -> bytes:
     """The node block that names `children`, in its one byte form."""
     size = sum(child.size for child in children)
-    data = _FILE + b"\x18" + _varint(size) + b"".join(b"\x20" + _varint(child.size) for child in children)
-    parts = [_HASH + bytes(child.cid) + _NAME + b"\x18" + _varint(child.total) for child in children]
-    return b"".join([b"\x12" + _varint(len(part)) + part for part in parts] + [b"\x0a" + _varint(len(data)) + data])
+    data = _FILE + b"\x18" + varint(size) + b"".join(b"\x20" + varint(child.size) for child in children)
+    parts = [_HASH + bytes(child.cid) + _NAME + b"\x18" + varint(child.total) for child in children]
+    return b"".join([b"\x12" + varint(len(part)) + part for part in parts] + [b"\x0a" + varint(len(data)) + data])
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """A number in groups of 7 bits, the least first: unsigned LEB128 in the fewest bytes."""
     groups = bytearray()
     while value > 0x7F:
         groups.append(value & 0x7F | 0x80)

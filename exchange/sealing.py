@@ -6,14 +6,21 @@
 The stanza stands in the header, under its MAC, and is checked before any payload is opened. A fellow recipient knows
 the file key and could write another header around the same payload; so the payload repeats the context in its
 safetensors metadata, and the sender signs an offer that names the file.
+
+A file is sealed from memory to memory (`seal`, `unseal`), from file to file (`seal_file`, `open_file`), or into a store
+and out of it (`deposit`, `collect`). The last two pairs hold no second copy of it. Nobody sees a byte of plaintext before
+the last chunk has verified.
 """
 
+import functools
 import hmac
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import BinaryIO, cast
 
-from exchange import age, errors, header, stream
+from exchange import age, cid, errors, header, memory, pieces, staged, store, stream, unixfs
 from exchange import recipients as keys
 
 CONTEXT_TYPE = "folkmoot/context"
@@ -38,8 +45,7 @@ def seal(plaintext: bytes | bytearray | memoryview, *, recipients: Sequence[keys
 
     Reference: C2SP age v1; docs/protocol.md P10.
     """
-    _check_size(context)
-    file_key, head = age.start(recipients, [header.Stanza(args=CONTEXT_ARGS, body=context)])
+    file_key, head = age.start(recipients, [_stanza(context)])
     nonce = os.urandom(stream.NONCE_SIZE)
     with memoryview(plaintext).cast("B") as source:
         # A buffer of the final size that becomes `bytes` without a copy.
@@ -52,7 +58,7 @@ def seal(plaintext: bytes | bytearray | memoryview, *, recipients: Sequence[keys
 
 def unseal(
     ciphertext: bytes | bytearray | memoryview, *, identities: Sequence[keys.Identity], context: bytes
-) -> bytearray:
+) -> memoryview:
     """The plaintext of a sealed file, all of it verified.
 
     Args:
@@ -71,19 +77,102 @@ def unseal(
 
     Reference: C2SP age v1; docs/protocol.md P10.
     """
-    _check_size(context)
-
-    def check(stanzas: Sequence[header.Stanza]) -> None:
-        _check_context(stanzas, context)
-
+    check = _check(context)
     with memoryview(ciphertext).cast("B") as source:
         head = io.BytesIO(bytes(source[: header.MAX_HEADER]))
         file_key = age.unlock(head, identities, check)
         start = head.tell() + stream.NONCE_SIZE
         nonce, sealed = bytes(source[head.tell() : start]), source[start:]
-        plaintext = bytearray(stream.opened_size(len(sealed)))
-        stream.Stream(file_key, nonce).open(sealed, memoryview(plaintext), last=True)
+        plaintext = memory.zeros(stream.opened_size(len(sealed)))
+        stream.Stream(file_key, nonce).open(sealed, plaintext, last=True)
     return plaintext
+
+
+def seal_file(source: Path, target: Path, *, recipients: Sequence[keys.Recipient], context: bytes) -> None:
+    """Write the file `source` to `target` as `seal` gives it, in constant memory; `target` appears when it is whole.
+
+    Raises:
+        SealError: recipients empty, mixed, or too many for a header.
+        StoreError: an error of the operating system, which is its cause.
+        ValueError: a context that is not 32 bytes.
+
+    Reference: C2SP age v1; docs/protocol.md P10.
+    """
+    stanza = _stanza(context)
+    with staged.writing(target) as sink, source.open("rb") as plaintext:
+        age.encrypt(plaintext, sink, recipients, [stanza])
+
+
+def open_file(source: Path, target: Path, *, identities: Sequence[keys.Identity], context: bytes) -> None:
+    """Write the plaintext of the sealed file `source` to `target`, in constant memory.
+
+    `target` appears, or is replaced, once the last chunk has verified; if anything is refused it stays as it was.
+
+    Raises:
+        SealError, RecipientError, ContextError, ValueError: as `unseal` does.
+        StoreError: an error of the operating system, which is its cause.
+
+    Reference: C2SP age v1; docs/protocol.md P10.
+    """
+    check = _check(context)
+    with staged.writing(target) as sink, source.open("rb") as ciphertext:
+        age.decrypt(ciphertext, sink, identities, check)
+
+
+def deposit(
+    into: store.Store, plaintext: Iterable[pieces.Piece], *, recipients: Sequence[keys.Recipient], context: bytes
+) -> unixfs.Root:
+    """Name and size of the file that `seal` would give for the joined `plaintext`, put into a store as it is sealed.
+
+    Args:
+        into: the store.
+        plaintext: buffers, read one after the other and copied nowhere.
+        recipients: as for `seal`.
+        context: as for `seal`.
+
+    Raises:
+        SealError: recipients empty, mixed, or too many for a header.
+        StoreError: the store could not take it.
+        ValueError: a context that is not 32 bytes.
+
+    Reference: C2SP age v1; docs/protocol.md P10.
+    """
+    sealed = pieces.Source(age.encrypted(plaintext, recipients, [_stanza(context)]))
+    name = into.put_file(cast("BinaryIO", sealed))
+    return unixfs.Root(cid=name, size=sealed.size)
+
+
+def collect(
+    out_of: store.Store, name: cid.Cid | str, *, size: int, identities: Sequence[keys.Identity], context: bytes
+) -> memoryview:
+    """The plaintext of the sealed file `name`, opened block by block as the store gives them, all of it verified.
+
+    Args:
+        out_of: the store.
+        name: of the sealed file.
+        size: its bytes, neither more nor fewer, held against a limit by the caller; memory use stays within it.
+        identities: as for `unseal`.
+        context: as for `unseal`.
+
+    Raises:
+        SealError, RecipientError, ContextError, ValueError: as `unseal` does.
+        StoreError: as `Store.get` does.
+
+    Reference: C2SP age v1; docs/protocol.md P10.
+    """
+    opening = age.Opening(size, identities, _check(context))
+    out_of.get_file(name, cast("BinaryIO", opening), limit=size)
+    return opening.finish()
+
+
+def _stanza(context: bytes) -> header.Stanza:
+    _check_size(context)
+    return header.Stanza(args=CONTEXT_ARGS, body=context)
+
+
+def _check(context: bytes) -> age.CheckStanzas:
+    _check_size(context)
+    return functools.partial(_check_context, context=context)
 
 
 def _check_size(context: bytes) -> None:
@@ -91,7 +180,7 @@ def _check_size(context: bytes) -> None:
         raise ValueError(f"context of {len(context)} bytes, expected {CONTEXT_SIZE}, a sha256 digest")
 
 
-def _check_context(stanzas: Sequence[header.Stanza], context: bytes) -> None:
+def _check_context(stanzas: Sequence[header.Stanza], *, context: bytes) -> None:
     found = [stanza for stanza in stanzas if stanza.args[0] == CONTEXT_TYPE]
     if len(found) != 1:
         raise errors.ContextError(f"{len(found)} context stanzas, expected exactly 1")

@@ -91,12 +91,23 @@ def encode(
 
     Reference: safetensors, "Format"; docs/protocol.md P10.
     """
+    return b"".join(pieces(specs, dtype=dtype, data=data, metadata=metadata))
+
+
+def pieces(
+    specs: Sequence[TensorSpec],
+    *,
+    dtype: Dtype,
+    data: bytes | bytearray | memoryview,
+    metadata: Mapping[str, str],
+) -> tuple[bytes, memoryview]:
+    """What `encode` joins, without a copy: the length and the header, and a view of `data`. Takes and raises the same."""
     header = _header(specs, dtype, _metadata(dict(metadata)))
-    with memoryview(data).cast("B") as view:
-        expected = _data_size(specs, dtype)
-        if len(view) != expected:
-            raise ValueError(f"data of {len(view)} bytes, expected {expected} for {len(specs)} tensors of {dtype}")
-        return b"".join((len(header).to_bytes(8, "little"), header, view))
+    view = memoryview(data).cast("B")
+    expected = _data_size(specs, dtype)
+    if len(view) != expected:
+        raise ValueError(f"data of {len(view)} bytes, expected {expected} for {len(specs)} tensors of {dtype}")
+    return len(header).to_bytes(8, "little") + header, view
 
 
 def decode(

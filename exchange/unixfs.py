@@ -18,6 +18,7 @@ from exchange import errors, nodes
 
 CHUNK = 1 << 20  # bytes in a leaf
 WIDTH = 1024  # children of a node
+MAX_BLOCK = CHUNK  # bytes in any block
 MAX_NODE = 64 * 1024  # bytes; a node of WIDTH children has at most 62 for each of them and 23 more
 
 
@@ -44,7 +45,7 @@ def build(source: BinaryIO, put: Callable[[cids.Cid, bytes | memoryview], None])
     """The root of the file that `source` holds from here to its end.
 
     Args:
-        source: a buffered binary file, whose `read` is short only at the end.
+        source: a binary file.
         put: called with every block, children before their parents.
 
     Returns:
@@ -95,17 +96,22 @@ def leaves(children: Sequence[nodes.Link], fetch: Callable[[cids.Cid], bytes]) -
 
     Reference: IPIP-499, "balanced" layout; docs/protocol.md P11.
     """
-    size, height = sum(child.size for child in children), 0
-    while size > CHUNK * WIDTH**height:
-        height += 1
-    yield from _walk(children, height, fetch)
+    yield from _walk(children, height(sum(child.size for child in children)), fetch)
 
 
-def _walk(children: Sequence[nodes.Link], height: int, fetch: Callable[[cids.Cid], bytes]) -> Iterator[nodes.Link]:
-    """The leaves below a node, `height` levels down."""
-    _check_layout(children, height)
+def height(size: int) -> int:
+    """The levels of nodes above the leaves of a file of `size` bytes."""
+    levels = 0
+    while size > CHUNK * WIDTH**levels:
+        levels += 1
+    return levels
+
+
+def _walk(children: Sequence[nodes.Link], levels: int, fetch: Callable[[cids.Cid], bytes]) -> Iterator[nodes.Link]:
+    """The leaves below a node, `levels` levels down."""
+    check_layout(children, levels)
     for child in children:
-        if height == 1:
+        if levels == 1:
             yield child
             continue
         block = fetch(child.cid)
@@ -114,32 +120,46 @@ def _walk(children: Sequence[nodes.Link], height: int, fetch: Callable[[cids.Cid
         if found != (child.size, child.total):
             expected = (child.size, child.total)
             raise errors.BlockCorruptError(f"node {child.cid} has (size, total) {found}, its parent says {expected}")
-        yield from _walk(below, height - 1, fetch)
+        yield from _walk(below, levels - 1, fetch)
 
 
-def _check_layout(children: Sequence[nodes.Link], height: int) -> None:
+def check_layout(children: Sequence[nodes.Link], levels: int) -> None:
+    """Nothing; the links of a node are what the profile lays out, `height` levels above the leaves; else BlockCorruptError."""
     sizes = [child.size for child in children]
-    if height == 0:
+    if levels == 0:
         raise errors.BlockCorruptError(f"node for {sum(sizes)} bytes, expected a file of one leaf to be that leaf")
-    capacity = CHUNK * WIDTH ** (height - 1)
+    capacity = CHUNK * WIDTH ** (levels - 1)
     full, rest = divmod(sum(sizes), capacity)
     if sizes != [capacity] * full + [rest] * (rest > 0):
         raise errors.BlockCorruptError(
             f"{len(sizes)} children for {sum(sizes)} bytes, expected all but the last of {capacity}"
         )
-    codec = cids.RAW if height == 1 else cids.DAG_PB
+    codec = cids.RAW if levels == 1 else cids.DAG_PB
     for child in children:
-        if child.cid.codec != codec or (height == 1 and child.total != child.size):
+        if child.cid.codec != codec or (levels == 1 and child.total != child.size):
             raise errors.BlockCorruptError(
-                f"child {child.cid} of {child.total} bytes in all does not fit {height} levels up"
+                f"child {child.cid} of {child.total} bytes in all does not fit {levels} levels up"
             )
 
 
 def _chunks(source: BinaryIO) -> Iterator[bytes]:
-    chunk = source.read(CHUNK)
+    chunk = _full(source)
     yield chunk
-    while len(chunk) == CHUNK and (chunk := source.read(CHUNK)):
+    while len(chunk) == CHUNK and (chunk := _full(source)):
         yield chunk
+
+
+def _full(source: BinaryIO) -> bytes:
+    """CHUNK bytes, fewer only at the end: a pipe that is slow must not look like the end of the file."""
+    chunk = source.read(CHUNK)
+    if len(chunk) in {0, CHUNK}:
+        return chunk
+    parts = [chunk]
+    missing = CHUNK - len(chunk)
+    while missing and (part := source.read(missing)):
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)
 
 
 def _join(children: Sequence[nodes.Link], put: Callable[[cids.Cid, bytes | memoryview], None]) -> nodes.Link:

@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 
 from orchestrator import errors
-from orchestrator.commands import bench, key, ledger, reading, refusal
+from orchestrator.commands import bench, key, ledger, reading, refusal, store
 
 RUNS = Path("runs")
 
@@ -166,6 +166,7 @@ def infer(run_folder: Path | None, cid: str | None, inputs: Path | None, *, as_j
 cli.add_command(bench.bench)
 cli.add_command(ledger.ledger)
 cli.add_command(key.key)
+cli.add_command(store.store)
 
 
 def main() -> None:
@@ -175,6 +176,8 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except OSError as error:  # of standard output: closed, or full
+        refusal.fail(error)
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         sys.exit(130)

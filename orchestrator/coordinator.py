@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from client import agreement, checkpoint, plan, training, worker
-from exchange import blocks, recipients
+from exchange import places, recipients
 from ledger import dsse, history, policy, statements
 from ledger import errors as ledger_errors
 from orchestrator import errors, folder, founding, journal, opening, pool, settlement, steps
@@ -79,7 +79,7 @@ class Coordinator:
     ) -> None:
         self._witnesses = witnesses
         self._folder = where
-        self._store = blocks.BlockStore(where.store)
+        self._store = places.open(where.place)
         self._plan = agreed
         self._hostile = hostile
         self._pool = workers
@@ -122,7 +122,7 @@ class Coordinator:
             worker.Settings(
                 genesis=self._journal.genesis.to_bytes(),
                 holders=self._folder.holders.resolve(),
-                store=self._folder.store.resolve(),
+                store=self._folder.place,
                 members={name: number for number, name in enumerate(names)},
                 hostile=dict(self._hostile),
                 threads=self._threads,

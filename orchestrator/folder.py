@@ -4,6 +4,7 @@ runs/digits-3f9c21ab/
 config.yaml          the resolved configuration, as it was first started
 ledger.sqlite        the log; `checkpoint` beside it is its last published signed note
 ledger.url           instead: the URL of the PostgreSQL database that holds the log
+store.api            addresses of IPFS nodes, one a line, where what blocks/ holds is put too, and what it lacks is looked for
 blocks/              content-addressed: ciphertext, aggregates, checkpoints, what the outer optimizer remembers
 keys/coordinator     Ed25519, OpenSSH; keys/coordinator.mldsa, where wanted, a second one for checkpoints
 keys/rounds/<n>.age  the age identity of a round until it is disclosed
@@ -18,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from exchange import blocks, recipients
+from exchange import blocks, places, recipients
 from ledger import durable, keys, mldsa
 from orchestrator import errors
 
@@ -58,6 +59,17 @@ class RunFolder:
     def store(self) -> Path:
         """The folder whose `blocks/` is the block store."""
         return self.root
+
+    @property
+    def api(self) -> Path:
+        """The file that names IPFS nodes, where the run has some."""
+        return self.root / "store.api"
+
+    @property
+    def place(self) -> places.Place:
+        """Where the run's files are."""
+        named = self.api.read_text().split() if self.api.exists() else []
+        return places.Place(folder=self.store.resolve(), api=tuple(named))
 
     @property
     def holders(self) -> Path:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from client import checkpoint, plan, task, training
 from client.tasks import catalogue
-from exchange import blocks
+from exchange import store as stores
 from ledger import dsse, keys, statements
 
 COORDINATOR = "coordinator"
@@ -20,7 +20,7 @@ def found(
     agreed: plan.Plan,
     coordinator: keys.SigningKey,
     holders: Mapping[str, keys.SigningKey],
-    store: blocks.BlockStore,
+    store: stores.Store,
 ) -> list[dsse.Envelope]:
     """Signed statements that begin a run; the initial checkpoint is put in `store` first.
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from client import agreement, checkpoint, training
-from exchange import blocks
+from exchange import places
 from ledger import history, statements
 from orchestrator import errors, folder, journal, settlement
 
@@ -115,7 +115,7 @@ def read_inputs(path: Path) -> np.ndarray:
 
 
 def _verified(where: folder.RunFolder, agreed: agreement.Agreement, lineage: Sequence[str]) -> checkpoint.Checkpoint:
-    store, parent = blocks.BlockStore(where.store), ""
+    store, parent = places.open(where.place), ""
     for number, cid in enumerate(lineage):
         file = store.get(cid, limit=settlement.file_limit(agreed))
         found = checkpoint.decode(file, cid, agreed.specs)

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from aggregation import errors as aggregation_errors
 from client import agreement, checkpoint, training
 from client import errors as client_errors
-from exchange import blocks, recipients
 from exchange import errors as exchange_errors
+from exchange import places, recipients
 from ledger import errors as ledger_errors
 from ledger import history, log, merkle, statements
 from orchestrator import aggregate, errors, findings, folder, journal, opening, optimizer, recall, settlement
@@ -44,7 +44,7 @@ class Replay:
     ) -> None:
         self._folder = where
         self._brought = brought
-        self._store = blocks.BlockStore(where.store)
+        self._store = places.open(where.place)
         self._progress = progress
         self._known = history.EMPTY
         self._frontier = merkle.Frontier()

@@ -25,6 +25,7 @@ def execute(
     where = folder.RunFolder(root=config.folder)
     with where.locked():
         _require_same_simulation(config, where)
+        _name_nodes(config, where)
         lines = metrics.MetricsFile(where.metrics)
         if where.ledger.exists():
             with _read(where) as record:
@@ -65,6 +66,14 @@ def _pool(config: settings.RunConfig) -> pool.Pool:
     if config.pool == "inprocess":
         return inprocess.InProcessPool()
     return pool.RayPool(config.workers)
+
+
+def _name_nodes(config: settings.RunConfig, where: folder.RunFolder) -> None:
+    """Nodes come and go, so those of the last command count; what a run comes to does not depend on them."""
+    if config.api:
+        durable.write(where.api, "".join(f"{each}\n" for each in config.api).encode())
+    else:
+        where.api.unlink(missing_ok=True)
 
 
 def _require_same_simulation(config: settings.RunConfig, where: folder.RunFolder) -> None:

@@ -62,6 +62,7 @@ class StoreSchema:
     """Keys of `store`."""
 
     name: str = MISSING
+    api: list[str] = MISSING
 
 
 @dataclasses.dataclass

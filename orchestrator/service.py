@@ -18,6 +18,7 @@ from ledger import errors, witness
 
 PATIENCE = 10.0
 CONNECTIONS = 64
+MOST_CONNECTIONS = 4 * CONNECTIONS
 MAX_HEAD = 16 * 1024
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,8 @@ def server(app: applications.Starlette, *, patience: float = PATIENCE) -> uvicor
 
     Args:
         app: what is served.
-        patience: seconds for a request's head to arrive, and for open requests when the server stops.
+        patience: seconds for a request's head to arrive, for what is sent at once to be taken, and for open requests when
+            the server stops.
     """
 
     class Impatient(_Impatient):
@@ -94,14 +96,32 @@ def server(app: applications.Starlette, *, patience: float = PATIENCE) -> uvicor
 
 
 class _Impatient(h11_impl.H11Protocol):
-    """uvicorn's connection, which waits for a request's head for ever, with an end to that."""
+    """uvicorn's connection, which waits for ever for a request's head and for a client that does not read, with an end to that.
+
+    Above CONNECTIONS the answer is 503; above MOST_CONNECTIONS there is none.
+    """
 
     seconds: float
     _waiting: asyncio.TimerHandle | None = None
+    _flushing: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own
         super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+            return
+        # With no allowance, `pause_writing` tells of whatever the client has not taken yet, also when we are closing.
+        transport.set_write_buffer_limits(high=0)
         self._waiting = self.loop.call_later(self.seconds, transport.abort)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._flushing is None:
+            self._flushing = self.loop.call_later(self.seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_flushing()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -113,7 +133,13 @@ class _Impatient(h11_impl.H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._stop_flushing()
         super().connection_lost(exc)
+
+    def _stop_flushing(self) -> None:
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
 
     def _stop_waiting(self) -> None:
         if self._waiting is not None:

@@ -12,10 +12,12 @@ from aggregation import guidance, rules
 from client import errors as client_errors
 from client import hostile, plan
 from client.tasks import catalogue
+from exchange import address
+from exchange import errors as exchange_errors
 from ledger import canonical, places, policy
 from orchestrator import errors, founding, recall
 
-BACKENDS = {"pool": ("ray", "inprocess"), "store": ("blocks",), "ledger": ("sqlite", "postgres")}
+BACKENDS = {"pool": ("ray", "inprocess"), "store": ("blocks", "ipfs"), "ledger": ("sqlite", "postgres")}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,7 @@ class RunConfig:
         workers: processes that train.
         threads: torch threads of each.
         folder: the run folder.
+        api: addresses of the IPFS nodes that hold the run's files too; empty for none.
         url: of the database on a server that holds the log; None for SQLite in the run folder.
         witnesses: who is asked to cosign what is published; None for nobody.
         post_quantum: whether checkpoints are signed with an ML-DSA-44 key too.
@@ -41,6 +44,7 @@ class RunConfig:
     workers: int
     threads: int
     folder: Path
+    api: tuple[str, ...]
     url: str | None
     witnesses: policy.Policy | None
     post_quantum: bool
@@ -83,6 +87,7 @@ class RunConfig:
             workers=pool["workers"],
             threads=pool["threads"],
             folder=_folder(values, agreed, attack),
+            api=_api(values["store"]),
             url=_url(values["ledger"]),
             post_quantum=values["ledger"]["post_quantum"],
             witnesses=None
@@ -98,6 +103,21 @@ def _folder(values: Mapping[str, Any], agreed: plan.Plan, attack: Mapping[str, s
         return Path(values["dir"])
     digest = hashlib.sha256(canonical.encode({"attack": dict(attack), "plan": agreed.to_record()})).hexdigest()
     return Path(values["runs"]) / f"{agreed.task.name}-{digest[:8]}"
+
+
+def _api(store: Mapping[str, Any]) -> tuple[str, ...]:
+    """Addresses of IPFS nodes. They are written to the run folder, so they hold no secret."""
+    named = tuple(store["api"])
+    if (store["name"] == "ipfs") != bool(named):
+        raise errors.ConfigError(
+            f"store.api is {list(named)} for store={store['name']}, expected addresses for store=ipfs"
+        )
+    for each in named:
+        try:
+            address.multiaddr(each)
+        except exchange_errors.PeerError as error:
+            raise errors.ConfigError(f"store.api: {error}") from error
+    return named
 
 
 def _url(ledger: Mapping[str, Any]) -> str | None:

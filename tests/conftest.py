@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests import servers
+from tests import nodes, servers
 
 settings.register_profile("exploring", deadline=None)
 settings.register_profile("repeatable", deadline=None, derandomize=True)
@@ -40,3 +40,18 @@ def server() -> Iterator[servers.Postgres]:
     running = servers.Postgres(folder)
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def ipfs() -> Iterator[tuple[nodes.Node, nodes.Node]]:
+    """Two IPFS nodes that know each other; where js-ipfs is not installed their tests are skipped, as for `server`."""
+    first = nodes.Node()
+    try:
+        second = nodes.Node()
+        try:
+            first.connect(second)
+            yield first, second
+        finally:
+            second.stop()
+    finally:
+        first.stop()

@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import hashlib
 import importlib.resources
+import io
 import json
 import re
 import sys
@@ -26,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from aggregation import carry, credit, divide_and_conquer, lattice, outer, recipe, rules, standing
 from client import agreement, checkpoint, plan, seeds, training, update
-from exchange import cid, recipients, sealing, tensors, unixfs
+from exchange import car, cid, content, recipients, sealing, tensors, unixfs
 from exchange import errors as exchange_errors
 from ledger import (
     account_statement,
@@ -382,7 +383,9 @@ def vectors() -> dict[str, str]:
         "encode": _lines(_encode()),
         "refine": _lines(_refine()),
         "tensors": _lines([_tensors()]),
+        "content": _lines([_content()]),
         "cid": _lines(_cids()),
+        "car": _lines([_car()]),
         "draw": _lines([_draw()]),
         "carry": _lines(_carry()),
         "standing": _lines(_standing()),
@@ -475,12 +478,19 @@ def _refine() -> Iterable[object]:
         yield {"sum": total, "divisor": divisor, "refined": lattice.refine(aggregate).tolist()[0]}
 
 
-def _tensors() -> object:
-    specs = [tensors.TensorSpec(name="w", shape=(2, 3)), tensors.TensorSpec(name="b", shape=(2,))]
+SPECS = (tensors.TensorSpec(name="w", shape=(2, 3)), tensors.TensorSpec(name="b", shape=(2,)))
+
+
+def _tensors() -> dict[str, str]:
     integers = torch.tensor([1, -1, 2, -2, 32767, -32767, 0, 256], dtype=torch.int16)
-    file = update.encode(integers, specs, context=bytes(range(32)))
+    file = update.encode(integers, SPECS, context=bytes(range(32)))
     size = int.from_bytes(file[:8], "little")
     return {"length": file[:8].hex(), "header": file[8 : 8 + size].decode(), "data": file[8 + size :].hex()}
+
+
+def _content() -> object:
+    data = bytes.fromhex(_tensors()["data"])
+    return {"content": content.digest(SPECS, dtype="I16", data=data).hex()}
 
 
 def _cids() -> Iterable[object]:
@@ -488,6 +498,11 @@ def _cids() -> Iterable[object]:
         found: dict[str, bytes] = {}
         root = unixfs.assemble(unixfs.slices(memoryview(bytes(size))), functools.partial(_note_node, found))
         yield {"zeros": size, "cid": str(root.cid), "nodes": [block.hex() for block in found.values()]}
+
+
+def _car() -> object:
+    root, pieces = car.of_file(io.BytesIO(b"a"))
+    return {"cid": str(root.cid), "car": b"".join(map(bytes, pieces)).hex()}
 
 
 def _note_node(found: dict[str, bytes], name: cid.Cid, block: bytes | memoryview) -> None:

@@ -37,7 +37,7 @@ from aggregation import (
 from aggregation import errors as aggregation_errors
 from client import agreement, plan
 from client.tasks import catalogue
-from exchange import age, blocks, header, sealing, tensors, unixfs
+from exchange import age, blocks, car, gateway, header, sealing, tensors, unixfs
 from exchange import errors as exchange_errors
 from exchange import recipients as age_keys
 from ledger import (
@@ -60,7 +60,7 @@ from ledger import (
     vkey,
 )
 from ledger import errors as ledger_errors
-from orchestrator import aggregate, errors, fold, folder, optimizer, replay, settlement
+from orchestrator import aggregate, blockservice, errors, fold, folder, optimizer, replay, settlement
 from tests import protocol, stranger, stranger_reals, stranger_rules
 
 ROOT = Path(__file__).parents[1]
@@ -520,6 +520,11 @@ LIMITS = [
     (20, account_statement.MAX_BYTES),
     (20, bookkeeping.MICRO),
     (20, distribution.MAX_BYTES),
+    (21, blockservice.BURST),
+    (21, blockservice.MAX_CAR),
+    (21, car.MAX_HEADER),
+    (21, gateway.MAX_ANSWER),
+    (21, unixfs.MAX_BLOCK),
 ]
 
 

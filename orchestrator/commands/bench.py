@@ -37,6 +37,7 @@ def bench() -> None:
     folkmoot bench aggregation
     folkmoot bench robustness --workers 2
     folkmoot bench ledger --quick
+    folkmoot bench exchange --quick
     """  # noqa: D301  click reads the escape
 
 
@@ -50,6 +51,20 @@ def ledger(out: Path, *, quick: bool, as_json: bool) -> None:
     folkmoot bench ledger --quick --out /tmp/results
     """  # noqa: D301  click reads the escape
     from benchmarks import ledger as suite  # noqa: PLC0415
+
+    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
+
+
+@bench.command()
+@_options("Updates of 7 and 50 MB twice instead of 7, 100 and 500 MB five times, in under a minute.")
+def exchange(out: Path, *, quick: bool, as_json: bool) -> None:
+    """What the way of an update costs, sealed into a store and back: beside a bare write and hash, pyrage, torch.save.
+
+    \b
+    folkmoot bench exchange
+    folkmoot bench exchange --quick --out /tmp/results
+    """  # noqa: D301  click reads the escape
+    from benchmarks import exchange as suite  # noqa: PLC0415
 
     _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
 

@@ -1,0 +1,173 @@
+"""A file from its blocks, wherever they come from: every store reads through here.
+
+    name -> block -> hashed by `verified` -> links (exchange.nodes) -> layout and sizes (exchange.unixfs) -> leaves in order
+
+What is read is bounded before it is read: by the caller's limit, by the size a root names, and by that of a block.
+"""
+
+import hashlib
+import io
+from collections.abc import Callable, Container, Iterator
+from typing import BinaryIO, Protocol
+
+from exchange import cid as cids
+from exchange import errors, nodes, unixfs
+
+
+class Fetch(Protocol):
+    """Gives the one block `cid`, hashed, of at most `limit` bytes: the method `block` of a store."""
+
+    def __call__(self, cid: cids.Cid, /, *, limit: int) -> bytes: ...  # noqa: D102  said by the class
+
+
+Fill = Callable[[cids.Cid, memoryview], None]
+
+
+def name(cid: cids.Cid | str) -> cids.Cid:
+    """The CID, parsed if it is a text; raises CidError."""
+    return cids.Cid.parse(cid) if isinstance(cid, str) else cid
+
+
+def bound(cid: cids.Cid, limit: int) -> int:
+    """The most bytes that the block `cid` may have, where the caller allows `limit`."""
+    return min(limit, unixfs.CHUNK if cid.codec == cids.RAW else unixfs.MAX_NODE)
+
+
+def verified(cid: cids.Cid, block: bytes, *, limit: int) -> bytes:
+    """`block`, which is the block `cid`.
+
+    Raises:
+        TooLargeError: it has more than `limit` bytes, or more than any block of its codec has.
+        BlockCorruptError: it does not hash to `cid`.
+
+    Reference: docs/protocol.md P11.
+    """
+    if hashlib.sha256(bounded(cid, block, limit=limit)).digest() != cid.digest:
+        raise errors.BlockCorruptError(f"block {cid} does not hash to its name")
+    return block
+
+
+def bounded(cid: cids.Cid, block: bytes, *, limit: int) -> bytes:
+    """`block`, said to be the block `cid`; raises TooLargeError as `verified` does."""
+    most = bound(cid, limit)
+    if len(block) > most:
+        raise errors.TooLargeError(f"block {cid} has {len(block)} bytes, expected at most {most}")
+    return block
+
+
+def leaves(cid: cids.Cid, fetch: Fetch, *, limit: int) -> tuple[int, Iterator[nodes.Link]]:
+    """The size of the file below the node `cid`, and its leaves in order, which are found as they are taken.
+
+    Args:
+        cid: the name of a node, not of a leaf.
+        fetch: gives its nodes.
+        limit: the most bytes that the file may have.
+
+    Raises:
+        TooLargeError: the file has more than `limit` bytes.
+        BlockCorruptError: the tree is not the one that the profile lays out.
+
+    Reference: docs/protocol.md P11.
+    """
+    children = nodes.links(fetch(cid, limit=unixfs.MAX_NODE))
+    size = sum(child.size for child in children)
+    if size > limit:
+        raise errors.TooLargeError(f"file {cid} has {size} bytes, expected at most {limit}")
+    return size, unixfs.leaves(children, lambda below: fetch(below, limit=unixfs.MAX_NODE))
+
+
+def chunks(cid: cids.Cid, fetch: Fetch, *, limit: int) -> Iterator[bytes]:
+    """The file `cid` in blocks of at most 1 MiB; raises as `leaves` does and as `fetch` does."""
+    if cid.codec == cids.RAW:
+        yield fetch(cid, limit=min(limit, unixfs.CHUNK))
+        return
+    for leaf in leaves(cid, fetch, limit=limit)[1]:
+        block = fetch(leaf.cid, limit=unixfs.CHUNK)
+        if len(block) != leaf.size:
+            raise errors.BlockCorruptError(f"block {leaf.cid} has {len(block)} bytes, its parent says {leaf.size}")
+        yield block
+
+
+def get(cid: cids.Cid, fetch: Fetch, *, limit: int, fill: Fill | None = None) -> bytes:
+    """The file `cid`; raises as `chunks` does.
+
+    Args:
+        cid: its name.
+        fetch: gives its blocks.
+        limit: the most bytes that the file may have.
+        fill: writes the block of that name, hashed, into all of the memory it is given; saves a copy of each leaf.
+    """
+    if cid.codec == cids.RAW or fill is None:
+        file = io.BytesIO()
+        get_file(cid, fetch, file, limit=limit)
+        return file.getvalue()
+    size, parts = leaves(cid, fetch, limit=limit)
+    file = io.BytesIO(bytes(size))  # becomes `bytes` without a copy
+    with file.getbuffer() as target:
+        position = 0
+        for leaf in parts:
+            fill(leaf.cid, target[position : position + leaf.size])
+            position += leaf.size
+    return file.getvalue()
+
+
+def get_file(cid: cids.Cid, fetch: Fetch, file: BinaryIO, *, limit: int) -> int:
+    """The bytes of the file `cid`, which are written to `file`, a buffered one; raises as `chunks` does."""
+    size = 0
+    for block in chunks(cid, fetch, limit=limit):
+        file.write(block)
+        size += len(block)
+    return size
+
+
+def tree(cid: cids.Cid, fetch: Fetch) -> Iterator[tuple[cids.Cid, int]]:
+    """Name and bytes of each block of the file `cid`, parents first; a leaf is named, not fetched, unless it is the file.
+
+    Raises:
+        BlockCorruptError: the tree is not the one that the profile lays out.
+
+    Reference: docs/protocol.md P11.
+    """
+    for name, _, size in _descend(cid, fetch):
+        yield name, size
+
+
+def walk(cid: cids.Cid, fetch: Fetch, *, skip: Container[cids.Cid] = ()) -> Iterator[tuple[cids.Cid, bytes]]:
+    """Name and bytes of each block of the file `cid`, depth first, as often as the tree names it.
+
+    Args:
+        cid: its name.
+        fetch: gives its blocks.
+        skip: names that are left out, looked at as the walk gets there; nodes are read all the same.
+
+    Raises:
+        BlockCorruptError: the tree is not the one that the profile lays out, or a leaf has another size.
+
+    Reference: docs/protocol.md P11.
+    """
+    for name, block, size in _descend(cid, fetch):
+        if name in skip:
+            continue
+        content = fetch(name, limit=unixfs.CHUNK) if block is None else block
+        if len(content) != size:
+            raise errors.BlockCorruptError(f"block {name} has {len(content)} bytes, its parent says {size}")
+        yield name, content
+
+
+def _descend(cid: cids.Cid, fetch: Fetch) -> Iterator[tuple[cids.Cid, bytes | None, int]]:
+    """Name, bytes unless it is a leaf below a node, and length of each block of a file, parents first."""
+    block = fetch(cid, limit=unixfs.MAX_BLOCK)
+    yield cid, block, len(block)
+    if cid.codec == cids.RAW:
+        return
+    found: list[tuple[cids.Cid, bytes]] = []
+
+    def note(below: cids.Cid) -> bytes:
+        found.append((below, fetch(below, limit=unixfs.MAX_NODE)))
+        return found[-1][1]
+
+    for leaf in unixfs.leaves(nodes.links(block), note):
+        for below, node in found:
+            yield below, node, len(node)
+        found.clear()
+        yield leaf.cid, None, leaf.size

@@ -1,0 +1,49 @@
+"""An event loop in a thread of its own: what waits for somebody can be given up from outside, whatever it is waiting for.
+
+A blocking call ends when the other side pleases: each byte of a head that trickles resets the timeout of a socket, and a
+name that is looked up has none.
+"""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+
+
+class Loop:
+    """A running loop; several threads may use it at once."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="exchange", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, _T], seconds: float) -> _T:
+        """What `work` returns.
+
+        Args:
+            work: is cancelled when its time is over, or when the waiting thread is interrupted.
+            seconds: for it.
+
+        Raises:
+            TimeoutError: its time is over.
+        """
+        future = asyncio.run_coroutine_threadsafe(_bounded(work, seconds), self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """Stop; nothing may be running."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+async def _bounded(work: Coroutine[Any, Any, _T], seconds: float) -> _T:
+    async with asyncio.timeout(max(0.0, seconds)):
+        return await work

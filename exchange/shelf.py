@@ -1,0 +1,245 @@
+"""Blocks as files of a folder: each there as a whole or not at all, and hashed whenever it is read.
+
+    <folder>/<2 characters>/<cid>    the two before the last, as in Kubo's flatfs: they are evenly distributed
+    <folder>/tmp/<random>            being written; a killed process leaves some
+    <folder>/usage                   how many bytes there are (exchange.usage)
+
+A block is written, synced and then renamed to its name, so no reader ever sees a part of one.
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from exchange import assembly, errors, usage
+from exchange import cid as cids
+
+STALE = 3600.0  # seconds after which a file in tmp/ belongs to nobody that is alive
+
+Fsync = Literal["always", "never"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A block that lies on the shelf, not read yet: its name, the bytes of its file, and when it was put, since 1970."""
+
+    cid: cids.Cid
+    size: int
+    time: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """A block that is written, but neither synced nor on the shelf.
+
+    Attributes:
+        path: where it will lie.
+        staged: where it is.
+        file: the open file there.
+        size: its bytes.
+    """
+
+    path: Path
+    staged: Path
+    file: io.FileIO
+    size: int
+
+
+class Shelf:
+    """The blocks of one folder, which several processes may share."""
+
+    def __init__(self, folder: Path, *, quota: int | None, fsync: Fsync) -> None:
+        self.folder = folder
+        self.staging = folder / "tmp"
+        self.durable = fsync == "always"
+        self._usage = usage.Usage(folder / "usage", quota, self._count)
+
+    def path(self, name: cids.Cid) -> Path:
+        """Where the block `name` lies, if it is here."""
+        text = str(name)
+        return self.folder / text[-3:-1] / text
+
+    def stage(self, name: cids.Cid, block: bytes | memoryview) -> "Staged | None":
+        """The block, written beside the shelf; None if it lies there intact, which only marks it as put again.
+
+        Raises QuotaError, and OSError as it comes.
+        """
+        path = self.path(name)
+        if _freshen(path, block):
+            return None
+        path.parent.mkdir(exist_ok=True)
+        staged = self.staging / secrets.token_hex(16)
+        with self._usage.adding(len(block)):
+            file = _reserve(staged, len(block))
+        written = Staged(path=path, staged=staged, file=file, size=len(block))
+        try:
+            rest = memoryview(block)
+            while rest:
+                rest = rest[file.write(rest) :]
+        except BaseException:
+            self.discard([written])
+            raise
+        return written
+
+    def place(self, written: Sequence["Staged"]) -> None:
+        """Put staged blocks on the shelf, durable but for their names, which `sync` makes so; OSError as it comes.
+
+        All are synced before the first is renamed: a rename in between would make each sync write the journal too.
+        """
+        try:
+            for block in written:
+                if self.durable:
+                    os.fsync(block.file.fileno())
+                block.file.close()
+            for block in written:
+                block.staged.replace(block.path)
+        except BaseException:
+            self.discard(written)
+            raise
+
+    def discard(self, written: Sequence["Staged"]) -> None:
+        """Forget staged blocks; those that are on the shelf already stay."""
+        for block in written:
+            with contextlib.suppress(OSError):  # there is an earlier error, which is the one to tell
+                block.file.close()
+                block.staged.unlink()
+                self._usage.lower(block.size)
+
+    def read(self, name: cids.Cid, *, limit: int) -> bytes:
+        """The block `name`; raises BlockMissingError, BlockCorruptError, TooLargeError, or StoreError."""
+        limit = assembly.bound(name, limit)
+        with self._opened(name) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > limit:
+                raise errors.TooLargeError(f"block {name} has {size} bytes, expected at most {limit}")
+            block = io.BytesIO(bytes(size))  # becomes `bytes` without a copy
+            with block.getbuffer() as target:
+                _fill(target, file, name)
+        return block.getvalue()
+
+    def read_into(self, name: cids.Cid, target: memoryview) -> None:
+        """Read the block `name` into all of `target`; raises as `read` does."""
+        with self._opened(name) as file:
+            _fill(target, file, name)
+
+    def holds(self, name: cids.Cid) -> bool:
+        """Whether a file lies where the block `name` would."""
+        return self.path(name).is_file()
+
+    def size(self, name: cids.Cid) -> int | None:
+        """The bytes of the file where the block `name` would lie, None if there is none."""
+        try:
+            return self.path(name).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def entries(self) -> Iterator[Entry]:
+        """What lies here, in no order. A file that no block would be in, by its name or place, is passed over."""
+        for folder in self.folder.glob("[a-z2-7][a-z2-7]"):
+            with os.scandir(folder) as files:
+                for file in files:
+                    with contextlib.suppress(errors.CidError, FileNotFoundError):
+                        name, found = cids.Cid.parse(file.name), file.stat(follow_symlinks=False)
+                        if folder.name == file.name[-3:-1] and stat.S_ISREG(found.st_mode):
+                            yield Entry(cid=name, size=found.st_size, time=found.st_mtime)
+
+    def remove(self, name: cids.Cid) -> None:
+        """Take the block off the shelf; whoever has it open reads on. Only for a caller who has the lock alone."""
+        self.path(name).unlink(missing_ok=True)
+
+    def sweep(self, *, older: float = STALE) -> None:
+        """Remove what killed processes left, where it is `older` than so many seconds; only for who has the lock alone."""
+        for staged in self.staging.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - staged.stat().st_mtime >= older:
+                    staged.unlink()
+
+    def recount(self) -> None:
+        """Count the bytes again that the quota is held against."""
+        self._usage.recount()
+
+    def sync(self, folders: set[Path]) -> None:
+        """Make the names in `folders` durable, and forget the folders."""
+        for folder in folders if self.durable else ():
+            sync(folder)
+        folders.clear()
+
+    def _count(self) -> int:
+        # What is staged is renamed at any moment: counted first, it is counted twice, never not at all.
+        staged = 0
+        for file in self.staging.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                staged += file.stat().st_size
+        return staged + sum(entry.size for entry in self.entries())
+
+    @contextlib.contextmanager
+    def _opened(self, name: cids.Cid) -> Iterator[io.FileIO]:
+        with reporting(f"read {name}"):
+            try:
+                # Without O_NONBLOCK, a pipe in the place of a block would hang whoever reads it.
+                file = io.FileIO(os.open(self.path(name), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+            except FileNotFoundError as error:
+                raise errors.BlockMissingError(f"block {name} is not in {self.folder.parent}") from error
+            with file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise errors.BlockCorruptError(f"block {name} is not a regular file")
+                yield file
+
+
+@contextlib.contextmanager
+def reporting(action: str) -> Iterator[None]:
+    """Turn the operating system's errors into ours, as "cannot `action`"."""
+    try:
+        yield
+    except OSError as error:
+        raise errors.StoreError(f"cannot {action}: {error}") from error
+
+
+def sync(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _reserve(path: Path, size: int) -> io.FileIO:
+    """A new file of `size` bytes, which are yet to be written."""
+    file = io.FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), "wb")
+    try:
+        file.truncate(size)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            file.close()
+            path.unlink()
+        raise
+    return file
+
+
+def _fill(target: memoryview, file: io.FileIO, name: cids.Cid) -> None:
+    """Read all of `target`, which must be the block `name`."""
+    rest = target
+    while rest and (count := file.readinto(rest)):
+        rest = rest[count:]
+    if rest or hashlib.sha256(target).digest() != name.digest:
+        raise errors.BlockCorruptError(f"block {name} does not hash to its name, or has not {len(target)} bytes")
+
+
+def _freshen(path: Path, block: bytes | memoryview) -> bool:
+    """Whether the block is there and intact; if so it is as young as if it had been written now."""
+    try:
+        if path.stat().st_size != len(block) or path.read_bytes() != block:
+            return False
+        os.utime(path)
+    except (FileNotFoundError, PermissionError):  # somebody else's block that we cannot make young is written anew
+        return False
+    return True

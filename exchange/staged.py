@@ -1,0 +1,44 @@
+"""Files that appear whole or not at all.
+
+.<random>.part     beside the target, readable by its owner alone, while it is being written; synced, then renamed
+"""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from exchange import errors
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the name `path`, durably, if the block ends well, and is gone if it raises.
+
+    Raises:
+        StoreError: no space, no permission or another error of the operating system, which is its cause.
+    """
+    part = path.with_name(f".{secrets.token_hex(16)}.part")
+    try:
+        try:
+            part.touch(mode=0o600, exist_ok=False)
+            with part.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        _sync(path.parent)
+    except OSError as error:
+        raise errors.StoreError(f"cannot write {path}: {error}") from error
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,73 @@
+"""Blocks on their way into a folder: staged, synced together, then renamed together, children before parents.
+
+    stage ... stage | sync each, rename each | sync folders | node ...
+
+Syncing a batch costs a fraction of syncing one by one, and none of it is seen before it is durable.
+"""
+
+import contextlib
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from exchange import cid as cids
+from exchange import shelf
+
+BATCH = 32  # blocks that wait at most, on disk
+
+
+class Writer:
+    """Takes the blocks of a file, as long as the lock of its store is held; all are durable when the context ends well."""
+
+    def __init__(self, target: shelf.Shelf) -> None:
+        self._shelf = target
+        self._staged: dict[cids.Cid, shelf.Staged] = {}
+        self._touched: set[Path] = set()
+
+    def put(self, name: cids.Cid, block: bytes | memoryview) -> None:
+        """Store the block of that name, which the caller has hashed.
+
+        Args:
+            name: a node comes after its children.
+            block: its bytes, not needed any more when this returns.
+
+        Raises:
+            QuotaError: the store would hold more than it may.
+            StoreError: an error of the operating system, which is its cause.
+        """
+        with self._reporting():
+            if name.codec == cids.DAG_PB:
+                self._sync()
+            folder = self._shelf.path(name).parent
+            self._touched.update((folder, folder.parent, folder.parent.parent))
+            if name not in self._staged and (staged := self._shelf.stage(name, block)):
+                self._staged[name] = staged
+            if len(self._staged) >= BATCH:
+                self._place()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            with self._reporting():
+                self._sync()
+        else:
+            self._shelf.discard(self._drained())
+
+    def _sync(self) -> None:
+        self._place()
+        self._shelf.sync(self._touched)
+
+    def _place(self) -> None:
+        self._shelf.place(self._drained())
+
+    def _drained(self) -> list[shelf.Staged]:
+        staged = list(self._staged.values())
+        self._staged.clear()
+        return staged
+
+    def _reporting(self) -> contextlib.AbstractContextManager[None]:
+        return shelf.reporting(f"write to {self._shelf.folder.parent}")

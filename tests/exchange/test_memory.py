@@ -1,0 +1,36 @@
+"""Memory for large results: zeros, that may be written to."""
+
+import mmap
+import sys
+from pathlib import Path
+
+import pytest
+
+from exchange import memory
+
+
+@pytest.mark.parametrize("size", [0, 1, memory.HUGE - 1, memory.HUGE, memory.HUGE + 4097])
+def test_memory_is_zeros_that_may_be_written_to(size: int) -> None:
+    """Of whatever size, it is there to its last byte, and all of it is zero at first."""
+    view = memory.zeros(size)
+    assert (len(view), view.readonly, bytes(view)) == (size, False, bytes(size))
+    view[-1:] = b"x"[:size]
+    assert bytes(view[-1:]) == b"x"[:size]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere zeros are written at once")
+def test_memory_takes_no_room_until_it_is_written_to() -> None:
+    """12: an announced size of gigabytes costs nothing while the bytes do not come; one beyond all reason is a MemoryError."""
+    before = resident()
+    view = memory.zeros(1 << 34)
+    view[1 << 33] = 1
+    assert resident() - before < 16 << 20
+    with pytest.raises(MemoryError, match="no room"):
+        memory.zeros(1 << 62)
+    with pytest.raises(MemoryError, match="no room"):
+        memory.zeros(1 << 70)
+
+
+def resident() -> int:
+    """The bytes that this process holds in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
