@@ -1,7 +1,8 @@
 """Finished runs, made once a session; whoever wants to damage one gets a copy."""
 
+import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,14 @@ def execute(folder: Path, *overrides: str) -> summary.Summary:
     chosen = federation.settings_for(folder, *overrides)
     with progress.Progress(Console(quiet=True), chosen.hostile) as show:
         return run.execute(chosen, show)[0]
+
+
+@pytest.fixture(autouse=True)
+def _commands_log_no_longer() -> Iterator[None]:
+    """A command that ran in this process leaves its handler behind; a later one must not write through it."""
+    yield
+    for name in ("client", "orchestrator", "ledger", "exchange", "aggregation"):
+        logging.getLogger(name).handlers = []
 
 
 @pytest.fixture(scope="session")

@@ -253,13 +253,13 @@ def test_a_file_too_large_for_a_car(tmp_path: Path) -> None:
 def test_too_many_requests(tmp_path: Path) -> None:
     """35: over its allowance an address gets 429 and when to come again; later all is as before."""
     name = blocks.BlockStore(tmp_path).put(SMALL)
-    limits = blockservice.Limits(burst=5, rate=4.0)
+    limits = blockservice.Limits(burst=5, rate=1.0)
     with gateways.served(tmp_path, limits) as where, httpx.Client(base_url=where, trust_env=False) as asking:
         got = [asking.get(f"/ipfs/{name}?format=raw") for _ in range(8)]
         assert [each.status_code for each in got][:5] == [200] * 5
         assert got[-1].status_code == 429
         assert got[-1].headers["retry-after"] == "1"
-        time.sleep(0.6)
+        time.sleep(1.2)
         assert asking.get(f"/ipfs/{name}?format=raw").status_code == 200
 
 

@@ -111,7 +111,7 @@ def test_json_is_one_object_on_standard_output(tmp_path: Path) -> None:
         (("--rounds=3",), "there is no flag --rounds"),
         (("rule=mean,median",), "--multirun"),
         (("dir=",), "dir is empty"),
-        (("store.name=ipfs",), "store.name is 'ipfs', expected one of: blocks"),
+        (("store.name=tape",), "store.name is 'tape', expected one of: blocks, ipfs"),
     ],
 )
 def test_a_wrong_flag_is_one_sentence_too(tmp_path: Path, arguments: tuple[str, ...], sentence: str) -> None:
