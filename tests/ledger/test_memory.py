@@ -290,3 +290,16 @@ def test_where_memory_lies():
     assert memory.place({"XDG_STATE_HOME": "/b"}) == Path("/b/folkmoot")
     assert memory.place({}) == Path.home() / ".local/state/folkmoot"
     assert memory.place().is_relative_to(os.environ["FOLKMOOT_STATE"])
+
+
+def test_lines_that_anybody_adds_make_no_other_evidence(held):
+    """A fork shown a hundred times under more signature lines is one folder (attack 43)."""
+    accept(held, TRUE, 30)
+    forked = History(40, fork=3).note(30)
+    folders = set()
+    for number in range(5):
+        stranger_line = note.SignatureLine(f"stranger-{number}", bytes(4), bytes(64))
+        with pytest.raises(errors.ForkError) as caught:
+            held.accept(forked + str(stranger_line).encode(), trust, TRUE.prove, now=5)
+        folders.add(caught.value.evidence)
+    assert len(folders) == 1

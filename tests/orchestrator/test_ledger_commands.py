@@ -103,6 +103,10 @@ def test_a_proof_is_checked_with_the_key_alone(root, tmp_path):
     proof, leaf = tmp_path / "7.tlog-proof", tmp_path / "7.leaf"
     assert ledger("check", proof, leaf, "--key", key).startswith("entry 7 is in folkmoot/")
     assert "leads to" in ledger("check", proof, proof, "--key", key, code=1)
+    with (tmp_path / "endless").open("wb") as file:
+        file.truncate(2**40)
+    assert "leads to" in ledger("check", proof, tmp_path / "endless", "--key", key, code=1)
+    assert "at most" in ledger("check", tmp_path / "endless", leaf, "--key", key, code=1)
     assert "folkmoot: " in ledger("check", proof, leaf, "--key", OTHER, code=1)
     assert "not in the signed checkpoint" in ledger("prove", root, "--entry", 5_000, code=2)
     assert "one of --entry and --since" in ledger("prove", root, code=2)
