@@ -1,9 +1,9 @@
 """The log's store in a PostgreSQL database: several coordinators, one server, and a server that may be killed.
 
 A writer takes the one row of `log` FOR UPDATE before it reads anything, under READ COMMITTED: every later statement
-sees what was committed before it got the lock, so compare-and-append on the head is atomic. (REPEATABLE READ would take
-its snapshot before it waits, and fail.) The lock also makes a retry's answer as good as a commit: it writes to the
-write-ahead log, so its own commit waits for disk and synchronous standby, and with it all earlier ones.
+sees what was committed before it got the lock, so compare-and-append on the head is atomic. The lock also makes a
+retry's answer as good as a commit: it writes to the write-ahead log, so its own commit waits for disk and synchronous
+standby, and with it all earlier ones.
 
 Reference: docs/protocol.md P4; ADR 13.
 """
