@@ -2,8 +2,7 @@
 
 A writer takes the one row of `log` FOR UPDATE before it reads anything, under READ COMMITTED: every later statement
 sees what was committed before it got the lock, so compare-and-append on the head is atomic. The lock also makes a
-retry's answer as good as a commit: it writes to the write-ahead log, so its own commit waits for disk and synchronous
-standby, and with it all earlier ones.
+retry's answer as good as a commit: it writes to the log on disk, so its own commit waits for that and for standbys.
 
 Reference: docs/protocol.md P4; ADR 13.
 """
