@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from exchange import errors
+from exchange import errors, shelf
 
 
 @contextlib.contextmanager
@@ -31,14 +31,6 @@ def writing(path: Path) -> Iterator[BinaryIO]:
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
-        _sync(path.parent)
+        shelf.sync(path.parent)
     except OSError as error:
         raise errors.StoreError(f"cannot write {path}: {error}") from error
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
