@@ -9,17 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange import blocks, car, cargo, cid, errors, nodes, unixfs
+from tests.exchange import cars
 
-MIB = 1 << 20
-SMALL = b"a small file"
-LARGE = bytes(range(251)) * 12_000  # 2.9 MiB: three leaves and a node
-LIMIT = 100 * MIB
-DATA = (bytes(MIB), b"end", b"other end")
-HELLO = cid.Cid.of_block(cid.RAW, b"hello")
-# {"roots": [HELLO], "version": 1}, as any dag-cbor encoder writes it, then one section.
-ROOT = bytes.fromhex("d82a582500") + bytes(HELLO)
-HEADER = bytes.fromhex("a265726f6f747381") + ROOT + bytes.fromhex("6776657273696f6e01")
-VECTOR = bytes([len(HEADER)]) + HEADER + bytes([41]) + bytes(HELLO) + b"hello"
+DATA = (bytes(cars.MIB), b"end", b"other end")
 
 
 @pytest.fixture
@@ -27,38 +19,20 @@ def store(tmp_path: Path) -> blocks.BlockStore:
     return blocks.BlockStore(tmp_path / "store", fsync="never")
 
 
-def framed(*parts: bytes) -> bytes:
-    """Each part behind its length."""
-    return b"".join(nodes.varint(len(part)) + part for part in parts)
-
-
-def section(block: bytes, codec: int = cid.RAW) -> bytes:
-    return bytes(cid.Cid.of_block(codec, block)) + block
-
-
-def pack(roots: list[cid.Cid], content: list[tuple[cid.Cid, bytes]]) -> io.BytesIO:
-    return io.BytesIO(b"".join(car.encode(roots, content)))
-
-
-def tree(data: bytes) -> tuple[cid.Cid, list[tuple[cid.Cid, bytes]]]:
-    """The root of a file, and its blocks, parents first."""
-    found: list[tuple[cid.Cid, bytes]] = []
-    root = unixfs.build(io.BytesIO(data), lambda name, block: found.append((name, bytes(block))))
-    return root.cid, found[::-1]
-
-
 def names(store: blocks.BlockStore) -> set[str]:
     return {path.name for path in store.folder.glob("blocks/??/*")}
 
 
-@pytest.mark.parametrize("data", [b"", SMALL, bytes(3 * MIB), LARGE], ids=["empty", "leaf", "same leaves", "tree"])
+@pytest.mark.parametrize(
+    "data", [b"", cars.SMALL, bytes(3 * cars.MIB), cars.LARGE], ids=["empty", "leaf", "same leaves", "tree"]
+)
 def test_a_file_goes_from_store_to_store(store: blocks.BlockStore, tmp_path: Path, data: bytes) -> None:
     """A file that is written as CAR from one store and read into another is the same file; no block is sent twice."""
     name, sink = store.put(data), io.BytesIO()
     assert car.write([name], store.block, sink) == len(sink.getvalue())
     sink.seek(0)
     other = blocks.BlockStore(tmp_path / "other")
-    report = cargo.read(sink, other, limit=LIMIT)
+    report = cargo.read(sink, other, limit=cars.LIMIT)
     assert (report.roots, report.duplicates, report.strays) == ((name,), 0, 0)
     assert names(other) == names(store)
     assert report.blocks == len(names(store))
@@ -68,23 +42,23 @@ def test_a_file_goes_from_store_to_store(store: blocks.BlockStore, tmp_path: Pat
 
 def test_several_files_share_their_blocks(store: blocks.BlockStore, tmp_path: Path) -> None:
     """Files with a leaf in common, and one file named twice, take each block once."""
-    first, second, sink = store.put(LARGE), store.put(LARGE[:MIB] + b"another end"), io.BytesIO()
+    first, second, sink = store.put(cars.LARGE), store.put(cars.LARGE[: cars.MIB] + b"another end"), io.BytesIO()
     car.write([first, second, first], store.block, sink)
     sink.seek(0)
-    assert [name for name, _ in car.sections(sink)].count(cid.Cid.of_block(cid.RAW, LARGE[:MIB])) == 1
+    assert [name for name, _ in car.sections(sink)].count(cid.Cid.of_block(cid.RAW, cars.LARGE[: cars.MIB])) == 1
     sink.seek(0)
-    report = cargo.read(sink, blocks.BlockStore(tmp_path / "other"), limit=LIMIT)
+    report = cargo.read(sink, blocks.BlockStore(tmp_path / "other"), limit=cars.LIMIT)
     assert (report.blocks, report.duplicates, report.strays) == (6, 0, 0)
 
 
 @pytest.mark.parametrize("order", ["parents first", "children first", "twice"])
 def test_blocks_may_come_in_any_order(store: blocks.BlockStore, order: str) -> None:
     """Depth first, as nodes send it, or the other way around; blocks that come again are counted and passed over."""
-    name, content = tree(LARGE)
+    name, content = cars.tree(cars.LARGE)
     mixed = {"parents first": content, "children first": content[::-1], "twice": content + content}[order]
-    report = cargo.read(pack([name], mixed), store, limit=LIMIT)
+    report = cargo.read(cars.pack([name], mixed), store, limit=cars.LIMIT)
     assert (report.blocks, report.duplicates) == (4, 4 if order == "twice" else 0)
-    assert store.get(name, limit=len(LARGE)) == LARGE
+    assert store.get(name, limit=len(cars.LARGE)) == cars.LARGE
 
 
 def node(*children: nodes.Link) -> tuple[nodes.Link, bytes]:
@@ -111,7 +85,7 @@ def test_nodes_are_stored_children_first(store: blocks.BlockStore, monkeypatch: 
 
     monkeypatch.setattr(os, "replace", note)
     roots = [(first.cid, first_block), (second.cid, second_block)]
-    cargo.read(pack([first.cid, second.cid], [*roots, *inner, *packed]), store, limit=LIMIT)
+    cargo.read(cars.pack([first.cid, second.cid], [*roots, *inner, *packed]), store, limit=cars.LIMIT)
     order = {name: position for position, name in enumerate(placed)}
     assert len(order) == 8
     for parent, children in (
@@ -127,10 +101,10 @@ def test_nodes_are_stored_children_first(store: blocks.BlockStore, monkeypatch: 
 @pytest.mark.parametrize("missing", range(4))
 def test_a_file_that_is_not_complete_is_not_seen(store: blocks.BlockStore, missing: int) -> None:
     """A CAR that ends well but lacks a block is refused with the block's name, and the store shows no root."""
-    name, content = tree(LARGE)
+    name, content = cars.tree(cars.LARGE)
     lost = content.pop(missing)[0]
     with pytest.raises(errors.BlockMissingError, match=str(lost)):
-        cargo.read(pack([name], content), store, limit=LIMIT)
+        cargo.read(cars.pack([name], content), store, limit=cars.LIMIT)
     assert not store.has(name)
     store.collect(grace=0)
     assert names(store) == set()
@@ -138,50 +112,54 @@ def test_a_file_that_is_not_complete_is_not_seen(store: blocks.BlockStore, missi
 
 def test_all_files_of_a_car_or_none(store: blocks.BlockStore) -> None:
     """If one of two files lacks a leaf, neither is seen."""
-    whole, first = tree(LARGE)
-    partial, second = tree(LARGE[::-1])
+    whole, first = cars.tree(cars.LARGE)
+    partial, second = cars.tree(cars.LARGE[::-1])
     with pytest.raises(errors.BlockMissingError):
-        cargo.read(pack([whole, partial], first + second[:-1]), store, limit=LIMIT)
+        cargo.read(cars.pack([whole, partial], first + second[:-1]), store, limit=cars.LIMIT)
     assert not store.has(whole)
 
 
 def test_strays_are_counted_and_collected(store: blocks.BlockStore) -> None:
     """Blocks that belong to no file of the CAR are reported; stray nodes are not stored, stray leaves are collected."""
-    name, content = tree(LARGE)
-    node = nodes.encode([nodes.Link(cid=HELLO, size=5, total=5)])
-    strays = [(cid.Cid.of_block(cid.RAW, bytes(MIB)), bytes(MIB)), (cid.Cid.of_block(cid.DAG_PB, node), node)]
-    report = cargo.read(pack([name], content + strays), store, limit=LIMIT)
+    name, content = cars.tree(cars.LARGE)
+    node = nodes.encode([nodes.Link(cid=cars.HELLO, size=5, total=5)])
+    strays = [(cid.Cid.of_block(cid.RAW, bytes(cars.MIB)), bytes(cars.MIB)), (cid.Cid.of_block(cid.DAG_PB, node), node)]
+    report = cargo.read(cars.pack([name], content + strays), store, limit=cars.LIMIT)
     assert (report.blocks, report.strays) == (4, 2)
     store.pin(name)
     assert store.collect(grace=0).blocks == 1
-    assert store.get(name, limit=len(LARGE)) == LARGE
+    assert store.get(name, limit=len(cars.LARGE)) == cars.LARGE
 
 
 @pytest.mark.parametrize("position", range(4))
 def test_bytes_that_do_not_match_are_refused(store: blocks.BlockStore, position: int) -> None:
     """30: one bit flipped in any block: refused with its name, and no file is seen."""
-    name, content = tree(LARGE)
+    name, content = cars.tree(cars.LARGE)
     wrong, block = content[position]
     content[position] = (wrong, block[:-1] + bytes([block[-1] ^ 1]))
     with pytest.raises(errors.BlockCorruptError, match=str(wrong)):
-        cargo.read(pack([name], content), store, limit=LIMIT)
+        cargo.read(cars.pack([name], content), store, limit=cars.LIMIT)
     assert not store.has(name)
 
 
 def test_a_tree_whose_sizes_lie_is_refused(store: blocks.BlockStore) -> None:
     """12: a root that says of a leaf what it has not is refused, although every hash is right."""
-    leaf = cid.Cid.of_block(cid.RAW, bytes(MIB))
-    block = nodes.encode([nodes.Link(cid=leaf, size=MIB, total=MIB), nodes.Link(cid=HELLO, size=6, total=6)])
+    leaf = cid.Cid.of_block(cid.RAW, bytes(cars.MIB))
+    block = nodes.encode(
+        [nodes.Link(cid=leaf, size=cars.MIB, total=cars.MIB), nodes.Link(cid=cars.HELLO, size=6, total=6)]
+    )
     name = cid.Cid.of_block(cid.DAG_PB, block)
-    with pytest.raises(errors.BlockCorruptError, match=f"{HELLO} .* has 5 bytes, its parent says 6"):
-        cargo.read(pack([name], [(name, block), (leaf, bytes(MIB)), (HELLO, b"hello")]), store, limit=LIMIT)
+    with pytest.raises(errors.BlockCorruptError, match=f"{cars.HELLO} .* has 5 bytes, its parent says 6"):
+        cargo.read(
+            cars.pack([name], [(name, block), (leaf, bytes(cars.MIB)), (cars.HELLO, b"hello")]), store, limit=cars.LIMIT
+        )
     assert not store.has(name)
 
 
 def test_more_than_allowed_is_refused_as_it_comes(store: blocks.BlockStore) -> None:
     """12, 32: sections beyond the limit are refused before they are read."""
-    name, content = tree(LARGE)
-    packed = pack([name], content)
+    name, content = cars.tree(cars.LARGE)
+    packed = cars.pack([name], content)
     total = len(packed.getvalue()) - len(b"".join(car.encode([name], []))) - 3 * 3 - 2
     assert cargo.read(packed, store, limit=total).blocks == 4
     packed.seek(0)
@@ -193,46 +171,46 @@ def test_a_flood_of_tiny_leaves_is_refused(store: blocks.BlockStore) -> None:
     """32: files of the profile have one short leaf each; a CAR of a million one-byte blocks ends at the second."""
     flood = [(cid.Cid.of_block(cid.RAW, bytes([n])), bytes([n])) for n in range(9)]
     with pytest.raises(errors.CarError, match="2 leaves under 1 MiB, expected at most one for each of 1 files"):
-        cargo.read(pack([flood[0][0]], flood), store, limit=LIMIT)
+        cargo.read(cars.pack([flood[0][0]], flood), store, limit=cars.LIMIT)
     assert len(names(store)) <= 2
 
 
 def test_a_flood_of_nodes_is_refused(store: blocks.BlockStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """32: nodes are held until the end, so their bytes are bounded."""
     monkeypatch.setattr(cargo, "MAX_NODES", 1000)
-    links = [nodes.encode([nodes.Link(cid=HELLO, size=5, total=n)]) for n in range(20)]
+    links = [nodes.encode([nodes.Link(cid=cars.HELLO, size=5, total=n)]) for n in range(20)]
     flood = [(cid.Cid.of_block(cid.DAG_PB, block), block) for block in links]
     with pytest.raises(errors.TooLargeError, match="bytes of nodes, expected at most 1000"):
-        cargo.read(pack([HELLO], flood), store, limit=LIMIT)
+        cargo.read(cars.pack([cars.HELLO], flood), store, limit=cars.LIMIT)
 
 
 def test_a_car_without_roots_is_refused(store: blocks.BlockStore) -> None:
     """Nothing in it would be a file."""
     with pytest.raises(errors.CarError, match="no roots"):
-        cargo.read(pack([], [(HELLO, b"hello")]), store, limit=LIMIT)
+        cargo.read(cars.pack([], [(cars.HELLO, b"hello")]), store, limit=cars.LIMIT)
 
 
-@pytest.mark.parametrize("end", range(len(VECTOR)))
+@pytest.mark.parametrize("end", range(len(cars.VECTOR)))
 def test_a_car_that_is_cut_off_is_refused(store: blocks.BlockStore, end: int) -> None:
     """2: cut off at any byte: refused as no CAR, or, between two sections, for the block that is missing."""
-    expected = errors.BlockMissingError if end == 1 + len(HEADER) else errors.CarError
+    expected = errors.BlockMissingError if end == 1 + len(cars.HEADER) else errors.CarError
     with pytest.raises(expected):
-        cargo.read(io.BytesIO(VECTOR[:end]), store, limit=LIMIT)
-    assert not store.has(HELLO)
+        cargo.read(io.BytesIO(cars.VECTOR[:end]), store, limit=cars.LIMIT)
+    assert not store.has(cars.HELLO)
 
 
-@pytest.mark.parametrize("garbage", [b"\0", b"\1", b"x", b"\x80", bytes(100), framed(HEADER)])
+@pytest.mark.parametrize("garbage", [b"\0", b"\1", b"x", b"\x80", bytes(100), cars.framed(cars.HEADER)])
 def test_trailing_bytes_are_refused(store: blocks.BlockStore, garbage: bytes) -> None:
     """4: padding, a second CAR or anything else behind the last section is refused."""
     with pytest.raises(errors.CarError):
-        cargo.read(io.BytesIO(VECTOR + garbage), store, limit=LIMIT)
+        cargo.read(io.BytesIO(cars.VECTOR + garbage), store, limit=cars.LIMIT)
 
 
-@given(st.integers(0, len(VECTOR) - 1), st.integers(0, 7))
+@given(st.integers(0, len(cars.VECTOR) - 1), st.integers(0, 7))
 def test_every_bit_counts(tmp_path_factory: pytest.TempPathFactory, position: int, bit: int) -> None:
     """1: a CAR with one bit flipped is refused: it never stores a file under the old name or another."""
-    flipped = bytearray(VECTOR)
+    flipped = bytearray(cars.VECTOR)
     flipped[position] ^= 1 << bit
     store = blocks.BlockStore(tmp_path_factory.getbasetemp() / "bits", fsync="never")
     with pytest.raises(errors.ExchangeError):
-        cargo.read(io.BytesIO(flipped), store, limit=LIMIT)
+        cargo.read(io.BytesIO(flipped), store, limit=cars.LIMIT)
