@@ -8,16 +8,12 @@ over 64 KiB or 64 stanzas, and files for post-quantum and classical recipients a
 Reference: C2SP age v1, https://c2sp.org/age.
 """
 
-import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
-from exchange import errors, header, memory, pieces, stream
+from exchange import errors, header, pieces, stream
 from exchange import recipients as keys
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 BATCH = 16  # chunks that are read and written at once
 QUANTUM_TYPES = frozenset({"mlkem768x25519", "mlkem768p256tag"})
@@ -100,8 +96,7 @@ def decrypt(
 
     Reference: C2SP age v1; docs/protocol.md P10.
     """
-    file_key = unlock(source, identities, check_stanzas)
-    payload = stream.Stream(file_key, _read_nonce(source))
+    payload = begin(source, identities, check_stanzas)
     target = memoryview(bytearray(BATCH * stream.CHUNK))
     current = _read(source, BATCH * stream.SEALED_CHUNK)
     while True:
@@ -112,64 +107,6 @@ def decrypt(
         if not following:
             return
         current = following
-
-
-class Opening(io.RawIOBase):
-    """An age file that is written to this, in pieces of any size, and opened as it comes; none of it shows before `finish`."""
-
-    def __init__(
-        self, size: int, identities: Sequence[keys.Identity], check_stanzas: CheckStanzas | None = None
-    ) -> None:
-        """Await a file of exactly `size` bytes; the other arguments are those of `decrypt`."""
-        super().__init__()
-        self._size, self._identities, self._check_stanzas = size, identities, check_stanzas
-        self._received = self._opened = 0
-        self._pending = bytearray()  # a header that may go on, or less than two chunks
-        self._payload: stream.Stream | None = None
-        self._plaintext = memoryview(b"")
-
-    def writable(self) -> bool:
-        """Yes."""
-        return True
-
-    def write(self, data: "ReadableBuffer", /) -> int:
-        """Take the next bytes of the file; raises as `decrypt` does."""
-        with memoryview(data).cast("B") as view:
-            self._received += len(view)
-            if self._received > self._size:
-                raise errors.SealError(f"file goes on after {self._size} bytes")
-            self._pending += view
-            if self._payload is None and len(self._pending) >= header.MAX_HEADER + stream.NONCE_SIZE:
-                self._begin()
-            # What comes last can only be told by nothing coming after it, so one byte is always kept back.
-            self._open((len(self._pending) - 1) // stream.SEALED_CHUNK * stream.SEALED_CHUNK, last=False)
-            return len(view)
-
-    def finish(self) -> memoryview:
-        """The plaintext, all of it verified; raises as `decrypt` does."""
-        if self._received != self._size:
-            raise errors.SealError(f"file ends after {self._received} bytes, expected {self._size}")
-        if self._payload is None:
-            self._begin()
-        self._open(len(self._pending), last=True)
-        return self._plaintext
-
-    def _begin(self) -> None:
-        source = io.BytesIO(self._pending[: header.MAX_HEADER + stream.NONCE_SIZE])
-        file_key = unlock(source, self._identities, self._check_stanzas)
-        self._payload = stream.Stream(file_key, _read_nonce(source))
-        self._plaintext = memory.zeros(stream.opened_size(self._size - source.tell()))
-        del self._pending[: source.tell()]
-
-    def _open(self, size: int, *, last: bool) -> None:
-        """Open the first `size` bytes of what is pending, if the header is through."""
-        if self._payload is None or (size <= 0 and not last):
-            return
-        end = self._opened + stream.opened_size(size)
-        with memoryview(self._pending) as pending:
-            self._payload.open(pending[:size], self._plaintext[self._opened : end], last=last)
-        self._opened = end
-        del self._pending[:size]
 
 
 def start(recipients: Sequence[keys.Recipient], stanzas: Sequence[header.Stanza] = ()) -> tuple[bytes, bytes]:
@@ -203,6 +140,12 @@ def unlock(source: BinaryIO, identities: Sequence[keys.Identity], check_stanzas:
     if check_stanzas is not None:
         check_stanzas(head.stanzas)
     return file_key
+
+
+def begin(source: BinaryIO, identities: Sequence[keys.Identity], check_stanzas: CheckStanzas | None) -> stream.Stream:
+    """The payload of the age file `source`, which is left at its first chunk; raises as `decrypt` does."""
+    file_key = unlock(source, identities, check_stanzas)
+    return stream.Stream(file_key, _read_nonce(source))
 
 
 def _refuse_mixture(stanzas: Sequence[header.Stanza]) -> None:

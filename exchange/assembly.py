@@ -7,7 +7,8 @@ What is read is bounded before it is read: by the caller's limit, by the size a 
 
 import hashlib
 import io
-from collections.abc import Callable, Container, Iterator
+import itertools
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import BinaryIO, Protocol
 
 from exchange import cid as cids
@@ -88,6 +89,14 @@ def chunks(cid: cids.Cid, fetch: Fetch, *, limit: int) -> Iterator[bytes]:
         yield block
 
 
+def filled(cid: cids.Cid, fetch: Fetch, fill: Fill, *, limit: int) -> Iterator[memoryview]:
+    """The same below the node `cid`, in two buffers: each is overwritten when the block after the next is asked for."""
+    buffers = itertools.cycle([memoryview(bytearray(unixfs.CHUNK)) for _ in range(2)])
+    for leaf, buffer in zip(leaves(cid, fetch, limit=limit)[1], buffers, strict=False):
+        fill(leaf.cid, buffer[: leaf.size])
+        yield buffer[: leaf.size]
+
+
 def get(cid: cids.Cid, fetch: Fetch, *, limit: int, fill: Fill | None = None) -> bytes:
     """The file `cid`; raises as `chunks` does.
 
@@ -113,8 +122,13 @@ def get(cid: cids.Cid, fetch: Fetch, *, limit: int, fill: Fill | None = None) ->
 
 def get_file(cid: cids.Cid, fetch: Fetch, file: BinaryIO, *, limit: int) -> int:
     """The bytes of the file `cid`, which are written to `file`, a buffered one; raises as `chunks` does."""
+    return write(chunks(cid, fetch, limit=limit), file)
+
+
+def write(blocks: Iterable[bytes | memoryview], file: BinaryIO) -> int:
+    """The bytes of the blocks, which are written to `file` as they come."""
     size = 0
-    for block in chunks(cid, fetch, limit=limit):
+    for block in blocks:
         file.write(block)
         size += len(block)
     return size

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from exchange import lookup
+
 _T = TypeVar("_T")
 
 
@@ -16,7 +18,7 @@ class Loop:
     """A running loop; several threads may use it at once."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = _Loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="exchange", daemon=True)
         self._thread.start()
 
@@ -47,3 +49,20 @@ class Loop:
 async def _bounded(work: Coroutine[Any, Any, _T], seconds: float) -> _T:
     async with asyncio.timeout(max(0.0, seconds)):
         return await work
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """A loop that looks names up in threads that nobody waits for: those of a pool are joined when the process ends."""
+
+    async def getaddrinfo(
+        self,
+        host: str | bytes | None,
+        port: str | bytes | int | None,
+        *,
+        family: int = 0,
+        type: int = 0,  # noqa: A002  as it is called
+        proto: int = 0,
+        flags: int = 0,
+    ) -> list[tuple[Any, ...]]:
+        found = lookup.begun(host, port, family=family, type=type, proto=proto, flags=flags)
+        return await asyncio.wrap_future(found, loop=self)

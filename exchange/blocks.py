@@ -2,6 +2,7 @@
 
     <folder>/blocks/<2 characters>/<cid>    the blocks (exchange.shelf), with tmp/ and usage beside them
     <folder>/blocks/pins/<cid>              what must stay (exchange.pins)
+    <folder>/blocks/owed/<cid>              what a node has yet to be given (exchange.copies)
     <folder>/blocks/lock                    held together by who writes, alone by who collects (exchange.collection)
 
 Leaves are durable before the node that names them. Readers take no lock and write nothing: a file that is collected while
@@ -14,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from exchange import assembly, collection, errors, inventory, lock, pins, shelf, unixfs, writer
+from exchange import ahead, assembly, collection, errors, inventory, lock, pins, shelf, unixfs, writer
 from exchange import cid as cids
 
 
@@ -97,7 +98,12 @@ class BlockStore:
         What was written is the file's true beginning, and all of it only if this returns. Raises as `get` does; an error
         of `file` itself passes through as it is.
         """
-        return assembly.get_file(assembly.name(cid), self.block, file, limit=limit)
+        name = assembly.name(cid)
+        if name.codec == cids.RAW:
+            return assembly.get_file(name, self.block, file, limit=limit)
+        blocks = assembly.filled(name, self.block, self._shelf.read_into, limit=limit)
+        with contextlib.closing(ahead.ahead(blocks)) as read:
+            return assembly.write(read, file)
 
     def block(self, cid: cids.Cid | str, *, limit: int = unixfs.MAX_BLOCK) -> bytes:
         """The bytes of the one block `cid`, at most `limit` of them, verified; raises as `get` does."""

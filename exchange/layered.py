@@ -1,7 +1,7 @@
 """One store made of several: our own first, then others, of whom nobody is relied on.
 
     get     here; else from the peers in order, and what came is kept here too
-    put     here; then also at the peers that are named for it
+    put     here; then also at the peers that are named for it, later if they do not take it now (exchange.copies)
 
 A peer that lies, is slow or fails is named in the log and left alone for a while, longer each time; the next one is asked. A
 peer that does not have a file is only passed by.
@@ -11,15 +11,15 @@ import contextlib
 import io
 import logging
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, TypeVar, cast
 
-from exchange import assembly, errors, race, rests, store, unixfs
+from exchange import assembly, errors, pins, race, rests, store, unixfs
 from exchange import cid as cids
+from exchange import copies as copied
 
 _T = TypeVar("_T")
 
@@ -34,6 +34,7 @@ class Layered:
         peers: by name, in the order in which they are asked.
         push: names of peers at which everything is put too.
         copies: at how many of these it is put, the first that take it; at all of them if left out.
+        owed: remembers what could not be put there, and is put there later; None remembers nothing.
         hedge: seconds without an answer after which the next peer is asked as well; None asks one at a time.
         rest: seconds for which a peer is left alone after its first failure; doubled with each one that follows.
         staging: folder for a file that is being fetched; the system's own if left out.
@@ -49,31 +50,36 @@ class Layered:
         *,
         push: Sequence[str] = (),
         copies: int | None = None,
+        owed: pins.Pins | None = None,
         hedge: float | None = None,
         rest: float = rests.SECONDS,
         staging: Path | None = None,
     ) -> None:
         self._local = local
         self._peers = dict(peers)
-        self._push = frozenset(push)
-        if not self._push <= self._peers.keys():
-            raise ValueError(f"push to {sorted(self._push)}, expected names of the peers {sorted(self._peers)}")
-        self._copies = copies
+        if not self._peers.keys() >= set(push):
+            raise ValueError(f"push to {sorted(push)}, expected names of the peers {sorted(self._peers)}")
         self._hedge = hedge
         self._rests = rests.Rests(self._peers, seconds=rest)
         self._staging = staging
+        taking = {peer: each for peer, each in self._peers.items() if peer in push}
+        self._copies = copied.Copies(local, taking, self._rests, wanted=copies, owed=owed, staging=staging)
 
     def put(self, data: bytes | bytearray | memoryview) -> cids.Cid:
         """The CID of `data`, stored here when this returns; a peer that does not take it is no error, but is named."""
         name = self._local.put(data)
-        self._pushed(name, lambda peer: peer.put(data))
+        self._copies.make(name, lambda peer: peer.put(data))
         return name
 
     def put_file(self, file: BinaryIO) -> cids.Cid:
         """The CID of what `file` holds from its position on, which is read once; otherwise as `put`."""
         name = self._local.put_file(file)
-        self._pushed(name, lambda peer: self._copied(name, peer))
+        self._copies.make(name)
         return name
+
+    def settle(self) -> None:
+        """Put at the peers what is owed to them, as far as they take it."""
+        self._copies.settle()
 
     def get(self, cid: cids.Cid | str, *, limit: int) -> bytes:
         """The file `cid`; raises as `get_file` does."""
@@ -121,7 +127,7 @@ class Layered:
                 if self._peers[peer].has(name):
                     return True
             except errors.PeerError as error:
-                self._fault(peer, error)
+                self._rests.blamed(peer, error)
         return False
 
     def pin(self, cid: cids.Cid | str) -> None:
@@ -172,58 +178,30 @@ class Layered:
 
     def _first(self, name: cids.Cid, ask: Callable[[store.Store], _T], drop: Callable[[_T], None]) -> _T:
         """The first verified answer of a peer."""
-        said: list[errors.StoreError] = []
+        said: dict[str, errors.StoreError] = {}
 
         def failed(peer: str, error: errors.StoreError) -> None:
-            said.append(error)
-            self._fault(peer, error)
+            said[peer] = error
+            self._rests.blamed(peer, error)
 
         willing = self._rests.over()
         won = race.first(willing, lambda peer: ask(self._peers[peer]), hedge=self._hedge, failed=failed, drop=drop)
         if won is None:
-            raise self._nowhere(name, said, [peer for peer in self._peers if peer not in willing])
+            raise self._nowhere(name, said)
         self._rests.succeeded(won[0])
         return won[1]
 
-    def _nowhere(self, name: cids.Cid, said: Sequence[errors.StoreError], resting: Sequence[str]) -> errors.StoreError:
-        """Why nobody gave us `name`: what is true of it whoever has it; else whose fault it is; else that nobody has it."""
-        for error in said:
+    def _nowhere(self, name: cids.Cid, said: Mapping[str, errors.StoreError]) -> errors.StoreError:
+        """Why nobody gave us `name`: what is true of it whoever has it; else what each peer answered."""
+        for error in said.values():
             if isinstance(error, (errors.TooLargeError, errors.BlockCorruptError)):
                 return error
-        faults = [str(error) for error in said if not isinstance(error, errors.BlockMissingError)]
-        faults += [f"{peer} is left alone for a while" for peer in resting]
-        if faults:
-            return errors.PeerError(f"{name} is not here, and not to be had: {'; '.join(faults)}")
-        told = "; ".join(str(error) for error in said)
-        return errors.BlockMissingError(f"{name} is not all here, and no peer has it: {told or 'none is named'}")
-
-    def _fault(self, peer: str, error: errors.StoreError) -> None:
-        # Only what the peer itself did counts against it: a hostile name must not cost us honest peers.
-        if not isinstance(error, errors.PeerError):
-            return
-        logger.warning("%s is left alone for %g s: %s", peer, self._rests.failed(peer), error)
-
-    def _pushed(self, name: cids.Cid, put: Callable[[store.Store], cids.Cid]) -> None:
-        taken = 0
-        for peer in self._rests.over():
-            if taken == self._copies:
-                return
-            if peer not in self._push:
-                continue
-            try:
-                named = put(self._peers[peer])
-                if named != name:
-                    raise errors.PeerError(f"{peer} named what we put {named}, expected {name}")
-                taken += 1
-            except errors.StoreError as error:
-                logger.warning("%s was not put at %s: %s", name, peer, error)
-                self._fault(peer, error)
-
-    def _copied(self, name: cids.Cid, peer: store.Store) -> cids.Cid:
-        with tempfile.TemporaryFile(dir=self._staging) as staged:
-            self._local.get_file(name, staged, limit=sys.maxsize)
-            staged.seek(0)
-            return peer.put_file(staged)
+        told = [f"{peer}: {said.get(peer, 'left alone for a while')}" for peer in self._peers]
+        if all(isinstance(said.get(peer), errors.BlockMissingError) for peer in self._peers):
+            return errors.BlockMissingError(
+                f"{name} is not all here, and no peer has it: {'; '.join(told) or 'none is named'}"
+            )
+        return errors.PeerError(f"{name} is not here, and not to be had: {'; '.join(told)}")
 
 
 def _told(name: cids.Cid, error: errors.StoreError) -> None:

@@ -30,8 +30,9 @@ class Source(io.RawIOBase):
         """The next `size` bytes, or all of them; fewer only at the end."""
         parts, wanted = [], size if size is not None and size >= 0 else sys.maxsize
         while wanted and self._ready():
-            # Copied at once: the next piece may take the place of this one.
-            parts.append(bytes(self._rest[:wanted]))
+            part = self._rest[:wanted]
+            # Copied at once: the next piece may take the place of this one, unless it is all of one that cannot change.
+            parts.append(part.obj if isinstance(part.obj, bytes) and len(part.obj) == len(part) else bytes(part))
             self._rest = self._rest[len(parts[-1]) :]
             self.size += len(parts[-1])
             wanted -= len(parts[-1])

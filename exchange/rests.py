@@ -1,8 +1,13 @@
 """Who is left alone for a while after a failure, and for how long."""
 
+import logging
 import threading
 import time
 from collections.abc import Iterable
+
+from exchange import errors
+
+logger = logging.getLogger(__name__)
 
 SECONDS = 2.0
 MAX_SECONDS = 120.0
@@ -39,3 +44,8 @@ class Rests:
         """Nothing; what `name` failed at before is forgotten."""
         with self._lock:
             self._failures[name] = 0
+
+    def blamed(self, name: str, error: errors.StoreError) -> None:
+        """Leave `name` alone for a while, and say so, if the error is what it did itself: a hostile file costs no peer."""
+        if isinstance(error, errors.PeerError):
+            logger.warning("%s is left alone for %g s: %s", name, self.failed(name), error)

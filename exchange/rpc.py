@@ -1,9 +1,9 @@
 """Calls to the RPC of an IPFS node (Kubo's `/api/v0`), each of them bounded: in time, in bytes, in attempts.
 
-What ipfshttpclient leaves open is closed here: its timeout begins anew with each byte; it reads an answer, and above all the
-text of an error, to its end; it follows redirects, takes proxies and passwords from the environment, and unpacks what comes
-packed. Its `connect()` is not called: it refuses every daemon from 0.8 on. A version of it is pinned, since two of its
-methods are overridden.
+What ipfshttpclient leaves open is closed here: its timeout begins anew with each byte and each address, and a lookup of a
+name has none; it reads an answer, and above all the text of an error, to its end; it follows redirects, takes proxies and
+passwords from the environment, and unpacks what comes packed. Its `connect()` is not called: it refuses every daemon from
+0.8 on. A version of it is pinned, since two of its methods are overridden.
 
 The header `Authorization` of a node, where it wants one, comes from the environment and goes nowhere else:
 
@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 from ipfshttpclient import exceptions, http_requests, multipart
 
 from exchange import address as addresses
-from exchange import errors, pace
+from exchange import errors, lookup, pace
 from exchange import guard as guards
 
 ATTEMPTS = 3
@@ -198,8 +198,26 @@ def _guarded(kind: Any, guard: guards.Guard, *arguments: object, **options: obje
     pool = kind(*arguments, **options)
 
     class Guarded(pool.ConnectionCls):  # type: ignore[misc, name-defined]  # ipfshttpclient has no types
+        _dns_host: str
+        timeout: float | None
+
         def _new_conn(self) -> socket.socket:
-            return guard.watch(super()._new_conn())
+            name, patience = self._dns_host, self.timeout
+            failed: Exception = OSError("no address")
+            found = lookup.addresses(name, self.port, seconds=guard.limits.left)
+            try:
+                for self._dns_host in found:  # for the connection alone: what TLS asks for stays the name
+                    self.timeout = max(0.01, guard.limits.left)
+                    try:
+                        connected = guard.watch(super()._new_conn())
+                    except http_requests.urllib3.exceptions.HTTPError as error:
+                        failed = error
+                    else:
+                        connected.settimeout(patience)  # from here on the guard keeps the time, which bytes earn
+                        return connected
+            finally:
+                self._dns_host, self.timeout = name, patience
+            raise failed
 
     pool.ConnectionCls = Guarded
     return pool

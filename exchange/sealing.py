@@ -12,6 +12,7 @@ and out of it (`deposit`, `collect`). The last two pairs hold no second copy of 
 the last chunk has verified.
 """
 
+import contextlib
 import functools
 import hmac
 import io
@@ -20,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from exchange import age, cid, errors, header, memory, pieces, staged, store, stream, unixfs
+from exchange import age, ahead, cid, errors, header, memory, opening, pieces, staged, store, stream, unixfs
 from exchange import recipients as keys
 
 CONTEXT_TYPE = "folkmoot/context"
@@ -54,6 +55,12 @@ def seal(plaintext: bytes | bytearray | memoryview, *, recipients: Sequence[keys
         with sink.getbuffer() as target:
             stream.Stream(file_key, nonce).seal(source, target[sink.tell() :], last=True)
     return sink.getvalue()
+
+
+def sealed_size(size: int, *, recipients: Sequence[keys.Recipient]) -> int:
+    """Bytes of the file that `seal` gives for `size` bytes."""
+    empty = len(seal(b"", recipients=recipients, context=bytes(CONTEXT_SIZE)))
+    return empty - stream.sealed_size(0) + stream.sealed_size(size)
 
 
 def unseal(
@@ -126,7 +133,7 @@ def deposit(
 
     Args:
         into: the store.
-        plaintext: buffers, read one after the other and copied nowhere.
+        plaintext: buffers, read one after the other, by another thread, and copied nowhere.
         recipients: as for `seal`.
         context: as for `seal`.
 
@@ -138,7 +145,8 @@ def deposit(
     Reference: C2SP age v1; docs/protocol.md P10.
     """
     sealed = pieces.Source(age.encrypted(plaintext, recipients, [_stanza(context)]))
-    name = into.put_file(cast("BinaryIO", sealed))
+    with contextlib.closing(ahead.ahead(iter(lambda: sealed.read(unixfs.CHUNK), b""))) as leaves:
+        name = into.put_file(cast("BinaryIO", pieces.Source(leaves)))
     return unixfs.Root(cid=name, size=sealed.size)
 
 
@@ -156,13 +164,16 @@ def collect(
 
     Raises:
         SealError, RecipientError, ContextError, ValueError: as `unseal` does.
-        StoreError: as `Store.get` does.
+        StoreError: as `Store.get` does, and before anything is said of the seal; or there is no room for the plaintext.
 
     Reference: C2SP age v1; docs/protocol.md P10.
     """
-    opening = age.Opening(size, identities, _check(context))
-    out_of.get_file(name, cast("BinaryIO", opening), limit=size)
-    return opening.finish()
+    opened = opening.Opening(size, identities, _check(context))
+    try:
+        out_of.get_file(name, cast("BinaryIO", opened), limit=size)
+        return opened.finish()
+    except MemoryError as error:
+        raise errors.StoreError(f"no memory for the {size} bytes of {name}: free some, and try again") from error
 
 
 def _stanza(context: bytes) -> header.Stanza:

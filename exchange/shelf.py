@@ -75,7 +75,6 @@ class Shelf:
         path = self.path(name)
         if _freshen(path, block):
             return None
-        path.parent.mkdir(exist_ok=True)
         staged = self.staging / secrets.token_hex(16)
         with self._usage.adding(len(block)):
             file = _reserve(staged, len(block))
@@ -89,16 +88,16 @@ class Shelf:
             raise
         return written
 
-    def place(self, written: Sequence["Staged"]) -> None:
-        """Put staged blocks on the shelf, durable but for their names, which `sync` makes so; OSError as it comes.
+    def settle(self, block: "Staged") -> None:
+        """Make what was written durable, close it, and make its folder; OSError as it comes. Any thread may call it."""
+        if self.durable:
+            os.fsync(block.file.fileno())
+        block.file.close()
+        block.path.parent.mkdir(exist_ok=True)
 
-        All are synced before the first is renamed: a rename in between would make each sync write the journal too.
-        """
+    def place(self, written: Sequence["Staged"]) -> None:
+        """Put blocks that are settled on the shelf, durable but for their names, which `sync` makes so; OSError as it comes."""
         try:
-            for block in written:
-                if self.durable:
-                    os.fsync(block.file.fileno())
-                block.file.close()
             for block in written:
                 block.staged.replace(block.path)
         except BaseException:
@@ -167,9 +166,10 @@ class Shelf:
         self._usage.recount()
 
     def sync(self, folders: set[Path]) -> None:
-        """Make the names in `folders` durable, and forget the folders."""
-        for folder in folders if self.durable else ():
-            sync(folder)
+        """Make the names in `folders`, which lie on the shelf, and their own names durable, and forget the folders."""
+        if self.durable and folders:
+            for folder in (*folders, self.folder, self.folder.parent):
+                sync(folder)
         folders.clear()
 
     def _count(self) -> int:

@@ -6,13 +6,13 @@ No redirect is followed, nothing packed is unpacked, and neither a proxy nor a p
 import contextlib
 import io
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import httpx
 
-from exchange import background, errors, pace
+from exchange import background, errors, pace, pump
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -84,16 +84,16 @@ class Host:
         headers = {"accept": accept, "accept-encoding": "identity"}
         request = client.build_request(method, self.url + path, params=dict(query), headers=headers)
         response = self._run(loop, _sent(client, request), left)
+        pumps: list[pump.Pump] = []
         try:
             packed = response.headers.get("content-encoding", "identity")
             if packed != "identity":
                 raise self.wrong(f"content-encoding {packed[:40]!r}, which was not asked for")
-            pieces = response.aiter_raw()
-            body = io.BufferedReader(_Body(lambda: self._run(loop, _piece(pieces), left), left))
+            body = io.BufferedReader(_Body(lambda: self._run(loop, _following(response, pumps), left), left))
             yield Answer(status=response.status_code, headers=response.headers, body=body)
         finally:
             with contextlib.suppress(errors.PeerError):
-                self._run(loop, response.aclose(), pace.Pace(seconds=1.0, rate=1.0))
+                self._run(loop, _closed(response, pumps), pace.Pace(seconds=1.0, rate=1.0))
 
     def wrong(self, what: str) -> errors.PeerError:
         """The error that says what this host did."""
@@ -158,12 +158,17 @@ async def _sent(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Resp
         return await client.send(request, stream=True)
 
 
-async def _piece(pieces: AsyncIterator[bytes]) -> bytes:
-    """The next piece of a body, empty at its end and only there."""
-    async for piece in pieces:
-        if piece:
-            return piece
-    return b""
+async def _following(response: httpx.Response, pumps: list[pump.Pump]) -> bytes:
+    """What has come of a body since, empty at its end and only there; the pump begins with the first that is wanted."""
+    if not pumps:
+        pumps.append(pump.Pump(response.aiter_raw()))
+    return await pumps[0].taken()
+
+
+async def _closed(response: httpx.Response, pumps: list[pump.Pump]) -> None:
+    for each in pumps:
+        await each.close()
+    await response.aclose()
 
 
 def _checked(url: str) -> str:

@@ -15,12 +15,18 @@ Script = Callable[[socket.socket, bytes], None]
 
 @contextlib.contextmanager
 def served(
-    folder: Path, limits: blockservice.Limits | None = None, *, patience: float = service.PATIENCE
+    folder: Path,
+    limits: blockservice.Limits | None = None,
+    *,
+    patience: float = service.PATIENCE,
+    buffer: int | None = None,
 ) -> Iterator[str]:
-    """The URL of our own service of the block store in `folder`."""
+    """The URL of our own service of the block store in `folder`; `buffer` is what the kernel may hold of an answer."""
     app = blockservice.application(blocks.BlockStore(folder), limits or blockservice.Limits())
     server = service.server(app, patience=patience)
     with service.listen("127.0.0.1", 0) as sock:
+        if buffer is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
         thread.start()
         while not server.started:

@@ -1,11 +1,15 @@
 """The block store when the disk is full or the process is killed: no part of a block is ever seen."""
 
 import errno
+import io
+import itertools
 import os
 import resource
 import signal
+import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -158,3 +162,52 @@ def test_everything_is_synced_in_order(store: blocks.BlockStore, monkeypatch: py
         moment = 4 if path.name == str(name) else 3
         for folder in (path.parent, store.folder / "blocks", store.folder):
             assert (moment, folder.stat().st_ino) in synced
+
+
+@pytest.mark.parametrize("when", range(1, 5))
+def test_a_sync_that_fails_beside_the_writing_is_told(
+    store: blocks.BlockStore, monkeypatch: pytest.MonkeyPatch, when: int
+) -> None:
+    """40: an error of the disk on the thread that syncs is the caller's StoreError; it is not asked again and then believed."""
+    fsync, count = os.fsync, itertools.count(1)
+
+    def fail(descriptor: int) -> None:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode) and next(count) == when:
+            raise OSError(errno.EIO, "told once, as the kernel does")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(errors.StoreError, match="cannot write") as caught:
+        store.put(LARGE)
+    assert isinstance(caught.value.__cause__, OSError)
+    assert caught.value.__cause__.errno == errno.EIO
+    assert staged(store) == []
+    # Of the four blocks only leaves may be seen, and those only if it was the node's sync that failed.
+    assert len(files(store)) == (3 if when == 4 else 0)
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("exchange-")] == []
+    assert store.get(store.put(LARGE), limit=len(LARGE)) == LARGE
+
+
+class Interrupted(io.RawIOBase):
+    """A file of two leaves at which somebody presses Ctrl-C."""
+
+    left = 2
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        if not self.left:
+            raise KeyboardInterrupt
+        self.left -= 1
+        buffer[:] = bytes([self.left]) * len(buffer)
+        return len(buffer)
+
+
+def test_an_interrupted_put_leaves_nothing_under_way(store: blocks.BlockStore) -> None:
+    """37: after Ctrl-C no block is staged, nobody syncs any more, and the next put succeeds."""
+    with pytest.raises(KeyboardInterrupt):
+        store.put_file(Interrupted())  # type: ignore[arg-type]
+    assert (staged(store), files(store)) == ([], {})
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("exchange-")] == []
+    assert store.get(store.put(LARGE), limit=len(LARGE)) == LARGE

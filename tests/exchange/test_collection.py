@@ -75,7 +75,7 @@ def test_readers_of_what_was_collected_are_told_so(store: blocks.BlockStore) -> 
 
 
 def test_a_stream_that_is_collected_under_its_reader_ends_in_an_error(store: blocks.BlockStore) -> None:
-    """34: collected in the midst of being read, a file gives a true beginning and then BlockMissingError."""
+    """34: collected in the midst of being read, a file gives a true beginning, at most one block more, and the error."""
     name = store.put(LARGE)
 
     class Sink(io.BytesIO):
@@ -86,7 +86,7 @@ def test_a_stream_that_is_collected_under_its_reader_ends_in_an_error(store: blo
     sink = Sink()
     with pytest.raises(errors.BlockMissingError):
         store.get_file(name, sink, limit=len(LARGE))
-    assert sink.getvalue() == LARGE[:MIB]
+    assert sink.getvalue() in (LARGE[:MIB], LARGE[: 2 * MIB])
 
 
 def test_a_young_file_stays_with_its_old_leaves(store: blocks.BlockStore) -> None:

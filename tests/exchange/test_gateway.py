@@ -1,5 +1,6 @@
 """The gateway client, against our own service and against servers that lie, hang, trickle and never end."""
 
+import asyncio
 import gzip
 import io
 import socket
@@ -186,6 +187,16 @@ def test_nothing_packed_is_unpacked() -> None:
     ):
         store.get(unixfs.of(SMALL), limit=100)
     assert "content-encoding 'gzip'" in str(caught.value)
+
+
+def test_nothing_is_read_on_after_a_refusal() -> None:
+    """31: of a body without end nothing more is taken once its gateway was left."""
+    with gateways.scripted(endless(OK + b"\r\n")) as url, opened(url) as store:
+        with pytest.raises(errors.PeerError, match="not the block"):
+            store.block(unixfs.of(SMALL))
+        line = store._host._line
+        assert line is not None
+        assert not asyncio.all_tasks(line[0]._loop)
 
 
 def test_nobody_listens() -> None:

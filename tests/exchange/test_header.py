@@ -117,6 +117,14 @@ def test_an_endless_header_is_read_no_further_than_the_limit(flood: bytes) -> No
     assert source.tell() == header.MAX_HEADER
 
 
+@pytest.mark.parametrize("length", [65, 68, 128])
+def test_a_line_of_a_body_has_64_columns_at_most(length: int) -> None:
+    """A body in longer lines is another spelling of the same header, and refused."""
+    text = header.VERSION + b"-> X\n" + b"A" * length + b"\n--- " + b"A" * 43 + b"\n"
+    with pytest.raises(errors.SealError, match=f"line of {length} characters"):
+        header.parse(io.BytesIO(text))
+
+
 @pytest.mark.parametrize("text", ["QQ==", "QR", "Q", "Q Q=", "QQ\n", "-_", "é"])
 def test_base64_has_one_form(text: str) -> None:
     """Padding, unused bits, impossible lengths, spaces and other alphabets are refused."""

@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import random
+import subprocess
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -22,6 +23,14 @@ OWN_WIDTH = 174
 """Children of a node in what js-ipfs adds by itself, whatever it is asked for."""
 SIZES = [0, 1, MIB - 1, MIB, MIB + 1, 25_000_000, *random.Random(0).sample(range(2, 40 * MIB), 4)]
 LARGE = [250_000_000, 1_100_000_000]
+IMPORTER = """
+import { importer } from 'ipfs-unixfs-importer';
+import { createReadStream } from 'node:fs';
+const [path, width] = process.argv.slice(1);
+const options = { cidVersion: 1, rawLeaves: true, onlyHash: true, maxChunkSize: 1 << 20, maxChildrenPerNode: Number(width) };
+const source = [{ path: 'file', content: createReadStream(path, { highWaterMark: 1 << 20 }) }];
+for await (const file of importer(source, { put: async () => {} }, options)) console.log(String(file.cid));
+"""
 
 
 @pytest.fixture(params=["ours", *nodes.elsewhere()])
@@ -93,6 +102,22 @@ def test_the_node_names_a_large_file_as_we_do(
     monkeypatch.setattr(unixfs, "WIDTH", OWN_WIDTH)
     with path.open("rb") as file:
         assert str(unixfs.build(file, lambda _name, _block: None).cid) == own != str(name)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("size", [*LARGE, (1 << 30) - 1, 1 << 30, (1 << 30) + 1, 2_200_000_000])
+def test_another_builder_names_a_large_file_as_we_do(tmp_path: Path, size: int) -> None:
+    """At our own width of 1,024 children, below, at and above the border of a second level: what js-ipfs builds with."""
+    path = written(tmp_path / "file", min(size, 40 * MIB))
+    os.truncate(path, size)
+    with path.open("rb") as file:
+        assert str(unixfs.build(file, lambda _name, _block: None).cid) == built(path, 1024) != built(path, OWN_WIDTH)
+
+
+def built(path: Path, width: int) -> str:
+    """The CID of a file by js-ipfs' builder, with so many children a node."""
+    command = ["node", "--input-type=module", "--eval", IMPORTER, "--", str(path), str(width)]
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=nodes.modules()).stdout.strip()
 
 
 def pushed(api: str, path: Path) -> cids.Cid:

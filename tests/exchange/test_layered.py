@@ -164,6 +164,26 @@ def test_what_is_put_is_pushed(tmp_path: Path, caplog: pytest.LogCaptureFixture)
         layered.Layered(taking, {}, push=["nobody"])
 
 
+def test_nobody_has_it_and_one_is_down(tmp_path: Path) -> None:
+    """31, 34: whether a file is missing is known only if all said so; else each peer is named with what it said."""
+    absent, held = unixfs.of(b"nobody has this"), holding(tmp_path / "b")
+    with asking("http://127.0.0.1:9") as gone, asking("http://127.0.0.1:9") as resting:
+        peers: dict[str, store.Store] = {"a": blocks.BlockStore(tmp_path / "a"), "gone": gone, "b": held, "c": resting}
+        with layered.Layered(blocks.BlockStore(tmp_path / "near"), peers, rest=60.0) as both:
+            for said in ("gateway http://127.0.0.1:9: ", "left alone for a while"):
+                with pytest.raises(errors.PeerError) as caught:
+                    both.get(absent, limit=100)
+                told = str(caught.value).partition("not to be had: ")[2].split("; ")
+                assert [each.partition(": ")[0] for each in told] == ["a", "gone", "b", "c"]
+                assert f"block {absent} is not in {tmp_path / 'b'}" in told[2]
+                assert told[1].partition(": ")[2].startswith(said)
+    with (
+        layered.Layered(blocks.BlockStore(tmp_path / "near"), {"a": peers["a"], "b": held}) as both,
+        pytest.raises(errors.BlockMissingError, match=r"no peer has it: a: block .*; b: block"),
+    ):
+        both.get(absent, limit=100)
+
+
 def test_what_cannot_be_kept_is_given_all_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A full store of ours costs the copy, not the file."""
     near = blocks.BlockStore(tmp_path / "near", quota=1000)

@@ -9,7 +9,7 @@ import pytest
 from exchange import memory
 
 
-@pytest.mark.parametrize("size", [0, 1, memory.HUGE - 1, memory.HUGE, memory.HUGE + 4097])
+@pytest.mark.parametrize("size", [0, 1, memory.LARGE - 1, memory.LARGE, memory.LARGE + 4097])
 def test_memory_is_zeros_that_may_be_written_to(size: int) -> None:
     """Of whatever size, it is there to its last byte, and all of it is zero at first."""
     view = memory.zeros(size)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange import age, blocks, errors, recipients, sealing, stream, tensors, unixfs
+from exchange import age, blocks, errors, opening, recipients, sealing, stream, tensors, unixfs
 
 CONTEXT, OTHER = b"\x01" * 32, b"\x02" * 32
 ALICE, BOB, HYBRID = (
@@ -25,10 +25,10 @@ SEALED = sealing.seal(PLAINTEXT, recipients=[ALICE.recipient, BOB.recipient], co
 
 def opened(sealed: bytes, cut: int = 1 << 20, *, size: int | None = None, identity=ALICE, context=CONTEXT) -> bytes:
     """`sealed` written to an Opening in pieces of `cut` bytes."""
-    opening = age.Opening(len(sealed) if size is None else size, [identity], sealing._check(context))
+    taking = opening.Opening(len(sealed) if size is None else size, [identity], sealing._check(context))
     for start in range(0, len(sealed), cut):
-        assert opening.write(sealed[start : start + cut]) == len(sealed[start : start + cut])
-    return bytes(opening.finish())
+        assert taking.write(sealed[start : start + cut]) == len(sealed[start : start + cut])
+    return bytes(taking.finish())
 
 
 def files(folder: Path) -> list[str]:
@@ -134,7 +134,7 @@ def test_a_size_that_lies_is_refused(tmp_path: Path) -> None:
         with pytest.raises(refusal):
             sealing.collect(store, root.cid, size=size, identities=[ALICE], context=CONTEXT)
     for size in (len(SEALED) - 1, 0):
-        with pytest.raises(errors.SealError, match="goes on after"):
+        with pytest.raises(errors.SealError, match="bytes, expected"):
             opened(SEALED, size=size)
 
 
@@ -183,12 +183,46 @@ def test_chunks_stay_in_their_places() -> None:
 
 
 def test_the_context_is_checked_before_the_payload() -> None:
-    """8: a file of another context is refused as soon as its header is there, and nothing of it was opened."""
-    opening = age.Opening(len(SEALED), [ALICE], sealing._check(OTHER))
+    """8: of a file of another context nothing is opened, from its header on."""
+    taking = opening.Opening(len(SEALED), [ALICE], sealing._check(OTHER))
+    assert taking.writable()
+    for start in range(0, len(SEALED), 100 * 1024):
+        taking.write(SEALED[start : start + 100 * 1024])
     with pytest.raises(errors.ContextError):
-        opening.write(SEALED[: 100 * 1024])
-    assert opening.writable()
-    assert opening._plaintext.nbytes == 0
+        taking.finish()
+    assert taking._plaintext.nbytes == 0
+
+
+def test_what_cannot_be_had_comes_before_what_is_badly_sealed(tmp_path: Path) -> None:
+    """34: of a file that is no age file and of which a later block is missing or damaged, the store's word is told.
+
+    So nobody's verdict depends on which blocks were near: whoever fetches a file as a whole says the same.
+    """
+    store, garbage = blocks.BlockStore(tmp_path), bytes(3 << 20)
+    root = store.put(garbage[1:] + b"!")
+    last = unixfs.of(garbage[: (1 << 20) - 1] + b"!")
+    [place] = tmp_path.rglob(str(last))
+
+    def collect() -> None:
+        sealing.collect(store, root, size=len(garbage), identities=[ALICE], context=CONTEXT)
+
+    with pytest.raises(errors.SealError):
+        collect()
+    place.write_bytes(b"other")
+    with pytest.raises(errors.BlockCorruptError):
+        collect()
+    place.unlink()
+    with pytest.raises(errors.BlockMissingError):
+        collect()
+
+
+def test_a_size_that_the_machine_cannot_hold_is_typed(tmp_path: Path) -> None:
+    """12, 32: no room for the plaintext is a fault of the machine's store, not a crash and not the sender's doing."""
+    store = blocks.BlockStore(tmp_path)
+    root = sealing.deposit(store, [PLAINTEXT], recipients=[ALICE.recipient], context=CONTEXT)
+    with pytest.raises(errors.StoreError, match="no memory for the 4611686018427387904 bytes") as caught:
+        sealing.collect(store, root.cid, size=1 << 62, identities=[ALICE], context=CONTEXT)
+    assert type(caught.value) is errors.StoreError
 
 
 def test_what_age_writes_in_pieces_is_one_file() -> None:

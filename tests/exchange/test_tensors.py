@@ -125,5 +125,19 @@ def test_a_name_cannot_be_given_twice() -> None:
 
 def test_data_to_encode_has_the_size_of_the_specs() -> None:
     """Data that does not fit the specs is the caller's mistake."""
-    with pytest.raises(ValueError, match="data of 17 bytes, expected 18"):
-        tensors.encode(SPECS, dtype="I16", data=DATA[:-1], metadata={})
+    for data in (DATA[:-1], DATA + b"x", b""):
+        with pytest.raises(ValueError, match=f"data of {len(data)} bytes, expected 18"):
+            tensors.encode(SPECS, dtype="I16", data=data, metadata={})
+
+
+@pytest.mark.parametrize("wrap", [bytes, bytearray, lambda data: memoryview(data).cast("h")])
+def test_pieces_are_the_file_without_a_copy(wrap: Any) -> None:
+    """The pieces joined are the file; the second is the caller's own data, so what changes there changes here."""
+    data = wrap(DATA)
+    head, view = tensors.pieces(SPECS, dtype="I16", data=data, metadata=METADATA)
+    assert head + bytes(view) == FILE
+    assert (view.format, view.nbytes) == ("B", len(DATA))
+    if isinstance(data, bytearray):
+        data[0] ^= 1
+        assert view[0] == DATA[0] ^ 1
+    assert view.obj is (data.obj if isinstance(data, memoryview) else data)

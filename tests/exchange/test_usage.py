@@ -164,5 +164,6 @@ def test_staged_bytes_count(tmp_path: Path) -> None:
     (tmp_path / "usage").write_bytes(b"")
     with pytest.raises(errors.QuotaError):
         target.stage(unixfs.of(bytes(41)), bytes(41))
+    target.settle(staged)
     target.place([staged])
     assert target.read(name, limit=60) == bytes(60)
