@@ -4,8 +4,10 @@ A kind is `Annotated[type, read]`, where `read(json) -> value` refuses all that 
 StatementError. `statements` names kinds in its dataclasses and reads them back from there, so a range is written once.
 """
 
+import dataclasses
 import itertools
 import re
+import typing
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -28,6 +30,31 @@ def refuse(value: object, expected: str) -> NoReturn:
         StatementError: Always.
     """
     raise errors.StatementError(f"{ascii(value)[:100]}, expected {expected}")
+
+
+def readers(kind: type) -> dict[str, Callable[[canonical.Json], Any]]:
+    """The reader of each field of a dataclass whose fields are of kinds of this module, in their order."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {field.name: hints[field.name].__metadata__[0] for field in dataclasses.fields(kind)}
+
+
+def read(
+    name: str, each: Mapping[str, Callable[[canonical.Json], Any]], value: Mapping[str, canonical.Json]
+) -> dict[str, Any]:
+    """The values of all fields of a predicate type, each read by its reader.
+
+    Raises:
+        StatementError: A field is missing, unknown or outside its range; the message names type and field.
+    """
+    if value.keys() != each.keys():
+        refuse(sorted(value), f"exactly the fields {sorted(each)} of {name}")
+    values = {}
+    for field, reader in each.items():
+        try:
+            values[field] = reader(value[field])
+        except errors.StatementError as error:
+            raise errors.StatementError(f"{name}, field {field}: {error}") from error
+    return values
 
 
 def text(pattern: str, expected: str) -> Callable[[canonical.Json], str]:
@@ -177,6 +204,7 @@ Role = Annotated[str, text("holder|aggregator", "the role 'holder' or 'aggregato
 SshKey = Annotated[str, read_ssh_key]
 Hex64 = Annotated[str, read_hex64]
 Cid = Annotated[str, read_cid]
+Recipient = Annotated[str, read_recipient]
 Identity = Annotated[str, read_identity]
 Signature = Annotated[str, read_signature]
 Reason = Annotated[str, read_reason]

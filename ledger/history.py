@@ -8,8 +8,9 @@ The text of the protocol, as code::
     member.rotate                              by the member, under its present key; a new key
     member.revoke                              by the coordinator, or by the member about itself
     round.open                                 by the coordinator; round n+1 from the last checkpoint, between rounds
-    update.offer* seal commit credit disclose? in this order (`rounds`)
-    round.cosign                               by an aggregator; a commit of the round in progress or of the one before
+    offer|decline* seal commit credit disclose? in this order (`rounds`); the first two by members of the cohort
+    round.recipient cosign dispute             by an aggregator; of a round to come, or of the latest two (`cosigning`)
+    round.destroy                              by whose it is; of an undisclosed round that is over (`destruction`)
     credit.transfer, code `reversal`           by the coordinator; once for each round paid (`transfers`)
 
 A key counts from the position after the one that enrols it or changes to it; no clock decides anything.
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from ledger import dsse, errors, keys, leaf, membership, rounds, statements, transfers
+from ledger import cosigning, destruction, dsse, errors, keys, leaf, membership, rounds, statements, transfers
 
 Phase = rounds.Phase
 DISCLOSURES = ("public", "none")
@@ -51,6 +52,8 @@ class History:
         current: The round in progress; None between rounds.
         finished: The last round that is over.
         payments: What each round paid, for reversals.
+        identities: Of which undisclosed rounds the age identities are destroyed.
+        recipients: What aggregators have named for rounds to come.
         balances: Member -> micro-credits, of the members ever paid.
         times_accepted: Member -> rounds in which it was accepted.
         times_rejected: Member -> rounds in which it was rejected.
@@ -66,6 +69,8 @@ class History:
     current: rounds.RoundRecord | None = None
     finished: rounds.RoundRecord | None = None
     payments: transfers.Payments = transfers.NONE
+    identities: destruction.Identities = destruction.NONE
+    recipients: cosigning.Announced = cosigning.NONE
     balances: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     times_accepted: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     times_rejected: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
@@ -152,8 +157,12 @@ def apply(
             return _genesis(history, envelope.eid, statement)
         case statements.RoundOpen():
             return _open(history, statement)
-        case statements.RoundCosign():
+        case statements.RoundRecipient() | statements.RoundCosign() | statements.RoundDispute():
             return _cosigned(history, statement)
+        case statements.RoundDestroy():
+            if statement.author != history.coordinator:
+                membership.require(history.members, statement.author, "aggregator")
+            return _grown(history, identities=history.identities.destroyed(statement))
         case statements.CreditTransfer(code="reversal"):
             return _moved(history, history.payments.reversed(statement), statement)
         case statements.MemberEnrol() | statements.MemberRole() | statements.MemberRotate() | statements.MemberRevoke():
@@ -185,13 +194,11 @@ def _genesis(history: History, eid: str, statement: statements.Genesis) -> Histo
 def _open(history: History, statement: statements.RoundOpen) -> History:
     if history.phase != Phase.IDLE:
         raise errors.HistoryError("out-of-order", f"RoundOpen while the round is {history.phase}, expected idle")
-    if statement.round != history.round + 1:
-        raise errors.HistoryError("wrong-round", f"round {statement.round}, expected {history.round + 1}")
-    if statement.parent != history.checkpoint:
-        raise errors.HistoryError("wrong-parent", f"round from {statement.parent}, expected {history.checkpoint}")
+    named = history.recipients.of(statement.round)
+    record = rounds.begin(statement, number=history.round + 1, parent=history.checkpoint, named=named)
     for name in statement.cohort:
         membership.require(history.members, name, "holder")
-    return _grown(history, current=rounds.RoundRecord(open=statement))
+    return _grown(history, current=record, recipients=history.recipients.opened(statement.round))
 
 
 def _continue(history: History, seq: int, eid: str, statement: statements.RoundStatement) -> History:
@@ -201,6 +208,8 @@ def _continue(history: History, seq: int, eid: str, statement: statements.RoundS
     match statement:
         case statements.UpdateOffer():
             return _grown(history, current=rounds.offer(record, seq, statement))
+        case statements.RoundDecline():
+            return _grown(history, current=rounds.decline(record, statement))
         case statements.RoundSeal():
             return _grown(history, current=rounds.seal(record, statement))
         case statements.RoundCommit():
@@ -210,7 +219,8 @@ def _continue(history: History, seq: int, eid: str, statement: statements.RoundS
             paid = _moved(history, history.payments.paid(statement), statement)
             if history.plan["disclosure"] == "public":
                 return dataclasses.replace(paid, current=credited)
-            return dataclasses.replace(paid, current=None, finished=credited)
+            undisclosed = history.identities.over(credited.open, credited.readers)
+            return dataclasses.replace(paid, current=None, finished=credited, identities=undisclosed)
         case statements.RoundDisclose():
             return _grown(history, current=None, finished=rounds.disclose(record, statement))
 
@@ -221,29 +231,19 @@ def _committed(history: History, record: rounds.RoundRecord, statement: statemen
         current=record,
         round=statement.round,
         checkpoint=statement.checkpoint,
-        times_accepted=_add(history.times_accepted, ((name, 1) for name in statement.accepted)),
-        times_rejected=_add(history.times_rejected, ((name, 1) for name, _ in statement.rejected)),
+        times_accepted=transfers.add(history.times_accepted, ((name, 1) for name in statement.accepted)),
+        times_rejected=transfers.add(history.times_rejected, ((name, 1) for name, _ in statement.rejected)),
     )
 
 
 def _moved(history: History, payments: transfers.Payments, statement: statements.CreditTransfer) -> History:
-    balances = _add(history.balances, transfers.changes(statement.postings).items())
+    balances = transfers.add(history.balances, transfers.changes(statement.postings).items())
     return _grown(history, balances=balances, payments=payments)
 
 
-def _cosigned(history: History, statement: statements.RoundCosign) -> History:
+def _cosigned(history: History, statement: statements.AggregatorStatement) -> History:
     membership.require(history.members, statement.author, "aggregator")
-    # Only these two rounds: a cosignature of an older one would need every commit since the genesis to be kept.
-    current, finished = history.current, history.finished
-    if current is not None and current.open.round == statement.round:
-        return _grown(history, current=rounds.cosign(current, statement))
-    if finished is not None and finished.open.round == statement.round:
-        return _grown(history, finished=rounds.cosign(finished, statement))
-    raise errors.HistoryError("wrong-round", f"round {statement.round} is neither in progress nor the one before")
-
-
-def _add(totals: Mapping[str, int], postings: Iterable[tuple[str, int]]) -> Mapping[str, int]:
-    sums = dict(totals)
-    for name, amount in postings:
-        sums[name] = sums.get(name, 0) + amount
-    return MappingProxyType(sums)
+    if isinstance(statement, statements.RoundRecipient):
+        latest = history.round if history.current is None else history.current.open.round
+        return _grown(history, recipients=history.recipients.naming(statement, following=latest + 1))
+    return _grown(history, **cosigning.apply(history.current, history.finished, statement))

@@ -115,6 +115,11 @@ class SigningKey:
         return cls(ed25519.Ed25519PrivateKey.generate())
 
     @classmethod
+    def from_seed(cls, seed: bytes) -> Self:
+        """The key of a 32-byte seed: the private key itself in RFC 8032 section 5.1.5."""
+        return cls(ed25519.Ed25519PrivateKey.from_private_bytes(seed))
+
+    @classmethod
     def load(cls, path: Path, passphrase: bytes | None = None) -> Self:
         """The key of an OpenSSH private key file.
 

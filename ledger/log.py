@@ -114,7 +114,11 @@ class Log:
         """
         return prover.Prover(self._store, self._origin).consistency(old, new)
 
-    def append(self, envelopes: Sequence[dsse.Envelope], *, head: str) -> list[int]:
+    def find(self, eid: str) -> int | None:
+        """The position of the entry with this hex eid; None without one."""
+        return self._store.positions([bytes.fromhex(eid)]).get(bytes.fromhex(eid))
+
+    def append(self, envelopes: Sequence[dsse.Envelope], *, head: str | Callable[[], str]) -> list[int]:
         """The positions of the envelopes, appended in one durable transaction, all or none.
 
         Signatures and meaning are `history.apply`'s to check, before. An envelope whose eid the log has keeps its old
@@ -122,7 +126,8 @@ class Log:
 
         Args:
             envelopes: What to append, in this order.
-            head: The head that the caller's decision rests on.
+            head: The head that the caller's decision rests on; or what decides and then tells it, called while nobody
+                else can append: it may read on, may be called again, and where it raises nothing was appended.
 
         Raises:
             ConflictError: The head is another one; nothing was appended.
@@ -139,10 +144,10 @@ class Log:
             rows.require(self._store, known)
             new = {eid: envelope for eid, envelope in asked.items() if eid not in known}
             if new:
-                current = rows.head(self._store)
-                if head != current:
-                    raise errors.ConflictError(f"head is {current} at size {self.size}, expected {head}")
-                known |= nodes.append(self._store, rows.chain(new, self.size, head))
+                expected, current = head() if callable(head) else head, rows.head(self._store)
+                if expected != current:
+                    raise errors.ConflictError(f"head is {current} at size {self.size}, expected {expected}")
+                known |= nodes.append(self._store, rows.chain(new, self.size, current))
             return [known[eid] for eid in eids]
 
         return self._write(work)
@@ -163,11 +168,15 @@ class Log:
         size = self.size
         yield from rows.entries(self._store, start, size if stop is None else min(stop, size))
 
-    def publish(self, key: keys.SigningKey) -> bytes:
+    def publish(self, key: keys.SigningKey, size: int | None = None) -> bytes:
         """The signed checkpoint of the log as it stands: stored first, then written to the file `checkpoint`.
 
         Before anything is signed, the tree's edge at the last signed size must have the signed root; from there on
         every leaf is hashed anew and every stored node compared. A size that was signed once keeps its note.
+
+        Args:
+            key: Who signs.
+            size: Entries to sign, where others write too and the signer has not read them all; None for all there are.
 
         Raises:
             RollbackError: The store no longer has what was published; nothing was signed.
@@ -177,17 +186,7 @@ class Log:
 
         Reference: C2SP tlog-checkpoint 1.0.0; docs/protocol.md P5.
         """
-
-        def work() -> bytes:
-            current = promises.verified(self._store, self._published, self._origin)
-            stored = self._store.note(current.size)
-            signed = checkpoint.sign(current, key) if stored is None else stored
-            checkpoint.verify(signed, self._origin, key.public)
-            if stored is None:
-                self._store.put_note(current.size, signed)
-            return signed
-
-        return self._released(work)
+        return self._released(lambda: promises.signed(self._store, self._published, self._origin, key, size))
 
     def endorse(self, endorsed: bytes) -> bytes:
         """The stored note of that size with the signature lines of `endorsed` that it lacked: stored, and released.

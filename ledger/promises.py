@@ -6,7 +6,7 @@ they promise is held against the tree, and whoever has the key verifies.
 
 from pathlib import Path
 
-from ledger import checkpoint, durable, errors, merkle, nodes, note, store
+from ledger import checkpoint, durable, errors, keys, merkle, nodes, note, store
 
 
 def read(path: Path, origin: str) -> checkpoint.LogCheckpoint | None:
@@ -71,11 +71,17 @@ def check(source: store.Store, published: Path, origin: str) -> None:
             _require_kept(source, promise)
 
 
-def verified(source: store.Store, published: Path, origin: str) -> checkpoint.LogCheckpoint:
+def verified(source: store.Store, published: Path, origin: str, size: int | None = None) -> checkpoint.LogCheckpoint:
     """The checkpoint to sign next: from the last signed one on, all is recomputed from the leaves.
 
     The published file is looked at again, as when the log was opened: behind an open connection a server may have been
     replaced by a standby that never had what was published.
+
+    Args:
+        source: The store.
+        published: The file of the last published checkpoint.
+        origin: The log's name.
+        size: Entries to sign; None for all. Fewer than were signed already is as many as were.
 
     Raises:
         RollbackError: The store no longer has what was published.
@@ -89,8 +95,31 @@ def verified(source: store.Store, published: Path, origin: str) -> checkpoint.Lo
     if promise is not None and edge.root() != promise.root:
         message = f"root {edge.root().hex()} at size {promise.size}, expected the signed {promise.root.hex()}"
         raise errors.CorruptError(message)
-    nodes.grow(source, edge, source.size())
+    nodes.grow(source, edge, source.size() if size is None else max(edge.size, size))
     return checkpoint.LogCheckpoint(origin=origin, size=edge.size, root=edge.root())
+
+
+def signed(source: store.Store, published: Path, origin: str, key: keys.SigningKey, size: int | None = None) -> bytes:
+    """The signed note of the checkpoint to sign next, stored; a size that was signed once keeps its note.
+
+    Args:
+        source: The store, which nobody else writes to meanwhile.
+        published: The file of the last published checkpoint.
+        origin: The log's name.
+        key: Who signs.
+        size: As for `verified`.
+
+    Raises:
+        RollbackError, CorruptError: As `verified`; nothing was signed.
+        SignatureError: This size was signed already, by another key.
+    """
+    current = verified(source, published, origin, size)
+    stored = source.note(current.size)
+    made = checkpoint.sign(current, key) if stored is None else stored
+    checkpoint.verify(made, origin, key.public)
+    if stored is None:
+        source.put_note(current.size, made)
+    return made
 
 
 def merge(stored: bytes, endorsed: bytes) -> bytes:

@@ -1,4 +1,6 @@
-"""One round, as the log tells it: open -> offers -> seal -> commit -> credit -> [disclose]; cosign after commit.
+"""One round, as the log tells it: open -> offers and declines -> seal -> commit -> credit -> [disclose].
+
+What aggregators say of a commit is added by `cosigning`.
 
 A RoundRecord grows by one statement at a time. Each function here takes the record and the next statement, which its
 author has signed and may make, and returns the longer record or refuses with a HistoryError.
@@ -28,18 +30,22 @@ class Phase(enum.StrEnum):
 class RoundRecord:
     """All that was said in a round so far.
 
-    `offers` maps member -> (log position, offer), `commit_eid` is the hex eid of the commit, `cosigned` names the
-    aggregators who have signed it.
+    `offers` maps member -> (log position, offer), `declined` member -> reason code, `commit_eid` is the hex eid of the
+    commit, `cosigned` names the aggregators who came to it too, `disputed` maps those who did not -> reason code. `readers`
+    maps aggregator -> the recipient of the opening that it had named.
     """
 
     open: statements.RoundOpen
+    readers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     offers: Mapping[str, tuple[int, statements.UpdateOffer]] = field(default_factory=lambda: MappingProxyType({}))
+    declined: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     seal: statements.RoundSeal | None = None
     commit: statements.RoundCommit | None = None
     credit: statements.CreditTransfer | None = None
     disclose: statements.RoundDisclose | None = None
     commit_eid: str | None = None
     cosigned: frozenset[str] = frozenset()
+    disputed: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def phase(self) -> Phase:
@@ -57,12 +63,38 @@ class RoundRecord:
         return frozenset(member for member, (seq, _) in self.offers.items() if seq in listed)
 
 
+def begin(
+    statement: statements.RoundOpen,
+    *,
+    number: int,
+    parent: str | None,
+    named: Mapping[str, str] = MappingProxyType({}),
+) -> RoundRecord:
+    """The record of a round that opens: the next one, from the checkpoint that the one before came to.
+
+    Args:
+        statement: the opening.
+        number: of the round that is due.
+        parent: the last checkpoint.
+        named: aggregator -> recipient, as announced for this round.
+
+    Raises:
+        HistoryError: `wrong-round` or `wrong-parent`.
+    """
+    if statement.round != number:
+        raise errors.HistoryError("wrong-round", f"round {statement.round}, expected {number}")
+    if statement.parent != parent:
+        raise errors.HistoryError("wrong-parent", f"round from {statement.parent}, expected {parent}")
+    readers = {name: recipient for name, recipient in named.items() if recipient in statement.recipients}
+    return RoundRecord(open=statement, readers=MappingProxyType(readers))
+
+
 def offer(record: RoundRecord, seq: int, statement: statements.UpdateOffer) -> RoundRecord:
     """The record with one more offer: of the cohort, for this round, before the seal, one for each member.
 
     Raises:
         HistoryError: `wrong-round`, `out-of-order`, `wrong-parent`, `not-in-cohort`, `wrong-context`,
-            `duplicate-offer` (the same again) or `equivocation` (another one).
+            `declined`, `duplicate-offer` (the same again) or `equivocation` (another one).
     """
     _follows(record, statement, Phase.OPEN)
     author = statement.author
@@ -76,6 +108,7 @@ def offer(record: RoundRecord, seq: int, statement: statements.UpdateOffer) -> R
         raise errors.HistoryError(
             "wrong-context", f"context {statement.context} is not that of {author} in round {statement.round}"
         )
+    _not_declined(record, author)
     if author in record.offers:
         earlier, said = record.offers[author]
         reason = "duplicate-offer" if said == statement else "equivocation"
@@ -83,6 +116,27 @@ def offer(record: RoundRecord, seq: int, statement: statements.UpdateOffer) -> R
             reason, f"{author} already offered {said.ciphertext} at {earlier}, and now {statement.ciphertext}"
         )
     return dataclasses.replace(record, offers=MappingProxyType({**record.offers, author: (seq, statement)}))
+
+
+def decline(record: RoundRecord, statement: statements.RoundDecline) -> RoundRecord:
+    """The record with one member of the cohort that offers nothing: before the seal, and for good.
+
+    A decline is an answer, as an offer is, and a member has one: whoever sealed the round early on the strength of it could
+    otherwise be said to have left an offer out.
+
+    Raises:
+        HistoryError: `wrong-round`, `out-of-order`, `not-in-cohort`, `declined` (it has done so) or `offered`.
+    """
+    _follows(record, statement, Phase.OPEN)
+    author = statement.author
+    if author not in record.open.cohort:
+        message = f"{author} declines round {record.open.round} without being in its cohort"
+        raise errors.HistoryError("not-in-cohort", message)
+    _not_declined(record, author)
+    if author in record.offers:
+        message = f"{author} declines round {record.open.round} after its offer at {record.offers[author][0]}"
+        raise errors.HistoryError("offered", message)
+    return dataclasses.replace(record, declined=MappingProxyType({**record.declined, author: statement.reason}))
 
 
 def seal(record: RoundRecord, statement: statements.RoundSeal) -> RoundRecord:
@@ -144,25 +198,10 @@ def disclose(record: RoundRecord, statement: statements.RoundDisclose) -> RoundR
     return dataclasses.replace(record, disclose=statement)
 
 
-def cosign(record: RoundRecord, statement: statements.RoundCosign) -> RoundRecord:
-    """The record with one more aggregator who has come to the same commit.
-
-    Raises:
-        HistoryError: `out-of-order`, `duplicate-cosign` (the same again), `equivocation` (another commit after this one) or
-            `wrong-commit`.
-    """
-    if record.commit_eid is None:
-        raise errors.HistoryError("out-of-order", f"round {statement.round} is {record.phase}: no commit to cosign")
-    same = statement.commit == record.commit_eid
-    if statement.author in record.cosigned:
-        reason = "duplicate-cosign" if same else "equivocation"
-        raise errors.HistoryError(
-            reason, f"{statement.author} has cosigned {record.commit_eid}, now {statement.commit}"
-        )
-    if not same:
-        message = f"{statement.author} cosigns {statement.commit}, the round's commit is {record.commit_eid}"
-        raise errors.HistoryError("wrong-commit", message)
-    return dataclasses.replace(record, cosigned=record.cosigned | {statement.author})
+def _not_declined(record: RoundRecord, author: str) -> None:
+    if author in record.declined:
+        message = f"{author} has declined round {record.open.round} ({record.declined[author]})"
+        raise errors.HistoryError("declined", message)
 
 
 def _follows(record: RoundRecord, statement: statements.RoundStatement, phase: Phase) -> None:

@@ -1,13 +1,12 @@
-"""What members can say: twelve predicates, each the body of an in-toto Statement v1.
+"""What members can say: sixteen predicates, each the body of an in-toto Statement v1.
 
 A predicate is a value of one of the types below; `build` and `parse` lead to its one byte form (`intoto`) and back.
 """
 
-import dataclasses
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from ledger import canonical, errors, fields, intoto
 
@@ -62,12 +61,18 @@ class MemberRevoke:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoundOpen:
-    """The coordinator opens a round: who, from what, sealed to whom, on which lattice, until when (seconds)."""
+class OfRound:
+    """What a member says of one round of a run."""
 
     author: fields.Name
     run: fields.Hex64
     round: fields.Positive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundOpen(OfRound):
+    """The coordinator opens a round: who, from what, sealed to whom, on which lattice, until when (seconds)."""
+
     parent: fields.Cid
     cohort: fields.Cohort
     recipients: fields.Recipients
@@ -78,12 +83,9 @@ class RoundOpen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateOffer:
+class UpdateOffer(OfRound):
     """A holder offers one sealed update: `size` bytes, trained on `examples`, `saturated` values clamped."""
 
-    author: fields.Name
-    run: fields.Hex64
-    round: fields.Positive
     parent: fields.Cid
     ciphertext: fields.Cid
     size: fields.Positive
@@ -94,22 +96,23 @@ class UpdateOffer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoundSeal:
+class RoundDecline(OfRound):
+    """A holder of the cohort offers nothing in this round, and says why: nobody need wait for it."""
+
+    reason: fields.Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundSeal(OfRound):
     """The coordinator closes the round's list: the log positions of the offers that count."""
 
-    author: fields.Name
-    run: fields.Hex64
-    round: fields.Positive
     offers: fields.Positions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoundCommit:
+class RoundCommit(OfRound):
     """The round's outcome; metrics are on the public test set, loss in millionths."""
 
-    author: fields.Name
-    run: fields.Hex64
-    round: fields.Positive
     accepted: fields.Members
     rejected: fields.Reasons
     aggregate: fields.Cid
@@ -127,12 +130,9 @@ class RoundCommit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreditTransfer:
+class CreditTransfer(OfRound):
     """Micro-credits move between accounts: a round pays, or a `reversal` takes back what the transfer `reverses` paid."""
 
-    author: fields.Name
-    run: fields.Hex64
-    round: fields.Positive
     id: fields.TransferId
     code: fields.TransferCode
     reverses: fields.Reverses
@@ -140,28 +140,45 @@ class CreditTransfer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoundDisclose:
+class RoundDisclose(OfRound):
     """The coordinator publishes the round's age identity, so that anyone can replay it."""
 
-    author: fields.Name
-    run: fields.Hex64
-    round: fields.Positive
     identity: fields.Identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoundCosign:
+class RoundDestroy(OfRound):
+    """Whose it was has destroyed the identity of a recipient of a round that is over, and opens its updates no more."""
+
+    recipient: fields.Recipient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundCosign(OfRound):
     """An aggregator has recomputed the round and come to the very `commit` that has this eid."""
 
-    author: fields.Name
-    run: fields.Hex64
-    round: fields.Positive
     commit: fields.Hex64
 
 
-RoundStatement: TypeAlias = UpdateOffer | RoundSeal | RoundCommit | CreditTransfer | RoundDisclose
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundDispute(OfRound):
+    """An aggregator has recomputed the round and come to something else than the `commit` that has this eid."""
+
+    commit: fields.Hex64
+    reason: fields.Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundRecipient(OfRound):
+    """An aggregator names the age recipient that updates of a round to come be sealed to, for it to open."""
+
+    recipient: fields.Recipient
+
+
+RoundStatement: TypeAlias = UpdateOffer | RoundDecline | RoundSeal | RoundCommit | CreditTransfer | RoundDisclose
+AggregatorStatement: TypeAlias = RoundRecipient | RoundCosign | RoundDispute
 MemberStatement: TypeAlias = MemberEnrol | MemberRole | MemberRotate | MemberRevoke
-Predicate: TypeAlias = Genesis | MemberStatement | RoundOpen | RoundStatement | RoundCosign
+Predicate: TypeAlias = Genesis | MemberStatement | RoundOpen | RoundStatement | RoundDestroy | AggregatorStatement
 
 TYPES: Mapping[str, type[Predicate]] = {
     "urn:folkmoot:genesis:v1": Genesis,
@@ -171,20 +188,19 @@ TYPES: Mapping[str, type[Predicate]] = {
     "urn:folkmoot:member.revoke:v1": MemberRevoke,
     "urn:folkmoot:round.open:v1": RoundOpen,
     "urn:folkmoot:update.offer:v1": UpdateOffer,
+    "urn:folkmoot:round.decline:v1": RoundDecline,
     "urn:folkmoot:round.seal:v1": RoundSeal,
     "urn:folkmoot:round.commit:v1": RoundCommit,
     "urn:folkmoot:credit.transfer:v1": CreditTransfer,
     "urn:folkmoot:round.disclose:v1": RoundDisclose,
+    "urn:folkmoot:round.destroy:v1": RoundDestroy,
+    "urn:folkmoot:round.recipient:v1": RoundRecipient,
     "urn:folkmoot:round.cosign:v1": RoundCosign,
+    "urn:folkmoot:round.dispute:v1": RoundDispute,
 }
 
 
-def _readers(predicate_type: type[Predicate]) -> dict[str, Callable[[canonical.Json], Any]]:
-    hints = typing.get_type_hints(predicate_type, include_extras=True)
-    return {field.name: hints[field.name].__metadata__[0] for field in dataclasses.fields(predicate_type)}
-
-
-_READERS = {name: _readers(predicate_type) for name, predicate_type in TYPES.items()}
+_READERS = {name: fields.readers(predicate_type) for name, predicate_type in TYPES.items()}
 _NAMES = {predicate_type: name for name, predicate_type in TYPES.items()}
 
 
@@ -226,13 +242,4 @@ def parse(payload: bytes) -> Predicate:
 
 
 def _predicate(name: str, value: Mapping[str, canonical.Json]) -> Predicate:
-    readers = _READERS[name]
-    if value.keys() != readers.keys():
-        fields.refuse(sorted(value), f"exactly the fields {sorted(readers)} of {name}")
-    arguments = {}
-    for field, read in readers.items():
-        try:
-            arguments[field] = read(value[field])
-        except errors.StatementError as error:
-            raise errors.StatementError(f"{name}, field {field}: {error}") from error
-    return TYPES[name](**arguments)
+    return TYPES[name](**fields.read(name, _READERS[name], value))

@@ -10,8 +10,9 @@ A transfer is never changed. What was paid wrongly is taken back by its exact op
 
 import dataclasses
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeAlias
 
 from ledger import canonical, errors, fields, statements
@@ -58,6 +59,14 @@ def opposite(postings: Postings) -> Postings:
 def changes(postings: Postings) -> dict[str, int]:
     """What postings change for members: member -> micro-credits, without the source."""
     return {name.removeprefix(fields.MEMBER): amount for name, amount in postings if name != fields.ISSUED}
+
+
+def add(totals: Mapping[str, int], amounts: Iterable[tuple[str, int]]) -> Mapping[str, int]:
+    """The totals, by name, with these amounts."""
+    sums = dict(totals)
+    for name, amount in amounts:
+        sums[name] = sums.get(name, 0) + amount
+    return MappingProxyType(sums)
 
 
 def check_payment(statement: statements.CreditTransfer, *, accepted: Collection[str], pool: int) -> None:

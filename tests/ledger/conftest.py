@@ -91,6 +91,9 @@ class Run:
         digest = context.context_digest(offer["run"], offer["round"], offer["parent"], name)
         return statements.UpdateOffer(**{"context": digest.hex(), **offer})
 
+    def decline(self, name, **changes):
+        return statements.RoundDecline(**self._of_round(name, {"reason": "policy-rounds"}, changes))
+
     def seal(self, **changes):
         fields = {"offers": tuple(seq for seq, _ in self.history.offers.values())}
         return statements.RoundSeal(**self._of_round(COORDINATOR, fields, changes))
@@ -143,6 +146,10 @@ class Run:
     def disclose(self, **changes):
         fields = {"identity": "AGE-SECRET-KEY-1" + "Q" * 58}
         return statements.RoundDisclose(**self._of_round(COORDINATOR, fields, changes))
+
+    def destroy(self, number, **changes):
+        fields = {"recipient": "age1" + "q" * 58}
+        return statements.RoundDestroy(**self._of_round(COORDINATOR, {**fields, "round": number}, changes))
 
     def until(self, phase):
         """This run, brought forward to a phase."""

@@ -32,7 +32,9 @@ _OF = {"author": "ash", "run": "ab" * 32}
 RARE = [
     statements.MemberRotate(**_OF, key=str(KEY.public), possession="A" * 86 + "=="),
     statements.MemberRevoke(**_OF, member="birch", reason="left"),
+    statements.RoundDecline(**_OF, round=3, reason="policy-rounds"),
     statements.RoundCosign(**_OF, round=3, commit="cd" * 32),
+    statements.RoundDestroy(**_OF, round=3, recipient="age1" + "q" * 58),
     statements.RoundDisclose(**_OF, round=3, identity="AGE-SECRET-KEY-1" + "Q" * 58),
     statements.CreditTransfer(
         **_OF,

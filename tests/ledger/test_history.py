@@ -73,6 +73,7 @@ def test_only_a_public_plan_is_disclosed(run_of):
         ("genesis", "empty"),
         ("open", "idle"),
         ("offer", "open"),
+        ("decline", "open"),
         ("seal", "open"),
         ("commit", "sealed"),
         ("credit", "committed"),
@@ -84,7 +85,7 @@ def test_each_statement_has_its_phase(run_of, said, fits, phase):
     run = run_of()
     if phase != "empty":
         run.until(phase)
-    statement = getattr(run, said)(*["cedar"] * (said == "offer"))
+    statement = getattr(run, said)(*["cedar"] * (said in ("offer", "decline")))
     if phase == fits:
         run.say(statement)
     else:
@@ -127,14 +128,15 @@ def test_only_the_coordinator_steers(run_of, said):
     run.say(statement)
 
 
-@pytest.mark.parametrize("said", ["offer", "seal", "commit", "credit", "disclose"])
+@pytest.mark.parametrize("said", ["offer", "decline", "seal", "commit", "credit", "disclose"])
 def test_a_statement_of_another_run_or_round_is_refused(run_of, cid, said):
     """Of an earlier round, a later round or another run: refused by name (attack 14)."""
-    before = dict(zip(["offer", "seal", "commit", "credit", "disclose"], ["open", *PHASES[2:]], strict=True))[said]
+    steps = ["offer", "decline", "seal", "commit", "credit", "disclose"]
+    before = dict(zip(steps, ["open", "open", *PHASES[2:]], strict=True))[said]
     run = run_of().until("credited").until("idle").until(before)
     number = run.history.open_round.round
     assert number == 2
-    who = ["cedar"] if said == "offer" else []
+    who = ["cedar"] if said in ("offer", "decline") else []
     for wrong in (1, 3):
         assert run.refused(getattr(run, said)(*who, round=wrong)) == "wrong-round"
     assert run.refused(getattr(run, said)(*who, run="a" * 64)) == "wrong-run"
@@ -170,6 +172,39 @@ def test_equivocation_is_told_from_a_retry(run):
     assert run.refused(offer) == "duplicate-offer"
     assert run.refused(run.offer("ash", content="other")) == "equivocation"
     assert run.history.offers["ash"][1] == offer
+
+
+def test_a_decline_is_the_one_answer_of_its_member(run):
+    """A member of the cohort offers or declines, once: a round sealed on the strength of a decline left no offer out."""
+    run.until("idle").say(run.open(cohort=("ash", "birch")))
+    run.say(run.decline("ash", reason="policy-tasks"))
+    assert run.history.current.declined == {"ash": "policy-tasks"}
+    assert run.refused(run.decline("ash", reason="policy-tasks")) == "declined"
+    assert run.refused(run.decline("ash", reason="policy-rounds")) == "declined"
+    assert run.refused(run.offer("ash")) == "declined"
+    run.say(run.offer("birch"))
+    assert run.refused(run.decline("birch")) == "offered"
+    assert run.refused(run.decline("cedar")) == "not-in-cohort"
+    assert run.refused(run.decline("moot")) == "not-in-cohort"
+    with pytest.raises(errors.SignatureError):
+        run.say(run.decline("ash"), run.keys["birch"])
+    run.say(run.seal())
+    assert run.refused(run.decline("cedar")) == "out-of-order"
+    run.say(run.commit(accepted=("birch",), rejected=(("ash", "declined"),)))
+
+
+def test_what_a_member_declined_ends_with_its_round(run):
+    """The next round asks again."""
+    run.until("open").say(run.decline("ash"))
+    for name in ("birch", "cedar"):
+        run.say(run.offer(name))
+    run.say(run.seal())
+    run.say(run.commit(accepted=("birch", "cedar"), rejected=(("ash", "declined"),)))
+    run.say(run.credit(postings=transfers.payment({"birch": 1_000})))
+    run.say(run.disclose())
+    run.until("open")
+    assert run.history.current.declined == {}
+    run.say(run.offer("ash"))
 
 
 def test_a_seal_lists_offers_of_its_round(run):
