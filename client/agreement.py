@@ -4,8 +4,7 @@ import dataclasses
 from typing import Self
 
 from aggregation import errors as aggregation_errors
-from aggregation import rules
-from client import errors, plan, task
+from client import errors, plan, quorum, task
 from client.tasks import catalogue
 from exchange import tensors
 from ledger import dsse, keys, membership, statements
@@ -54,8 +53,7 @@ class Agreement:
         dsse.verify(genesis, coordinator)
         agreed = plan.Plan.from_record(statement.plan)
         try:
-            holders = agreed.cohort.size or agreed.task.holders
-            rules.check(agreed.rule.name, agreed.rule.pre, holders, agreed.rule.byzantine)
+            quorum.require(agreed)
         except aggregation_errors.RuleError as error:
             raise errors.PlanError(f"rule: {error}") from error
         made = catalogue.load(agreed.task, seed=agreed.seed)

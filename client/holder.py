@@ -1,6 +1,6 @@
 """A data holder's part in a round: consent, training, sealing, and the signed offer.
 
-    round.open -> policy -> train -> momentum -> clip -> lattice -> file -> seal -> store -> update.offer
+    round.open -> policy -> train -> momentum -> clip, noise -> lattice -> file -> spend -> seal -> store -> update.offer
 
 Everything private stays in this object; what leaves it is ciphertext and one signed statement.
 """
@@ -8,16 +8,30 @@ Everything private stays in this object; what leaves it is ciphertext and one si
 import dataclasses
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from aggregation import lattice
-from client import agreement, checkpoint, errors, momentum, outbox, policy, privacy, seeds, task, training, update
+from client import (
+    agreement,
+    checkpoint,
+    errors,
+    momentum,
+    outbox,
+    policy,
+    privacy,
+    seeds,
+    spending,
+    task,
+    training,
+    update,
+)
+from client import consent as consents
 from client.tasks import catalogue
-from exchange import recipients, sealing
+from exchange import pieces, recipients, sealing, unixfs
 from exchange import store as stores
 from ledger import context, dsse, keys, statements
 
@@ -28,7 +42,7 @@ class Contribution:
 
     Attributes:
         offer: the signed offer, its ciphertext already in the store.
-        seconds: wall seconds by phase: `train`, `seal`, `store`; empty when the offer was made before a restart.
+        seconds: wall seconds by phase: `train`, and `seal` into the store; empty when the offer was made before a restart.
     """
 
     offer: dsse.Envelope
@@ -42,7 +56,8 @@ class Holder:
         name: as enrolled.
         key: signs its offers.
         consent: what it agreed to.
-        number: which shard of the task is its own.
+        spent: what it has given of that so far.
+        examples: what it trains on, its own and private.
         agreed: the run, from the genesis it verified.
         store: where it puts ciphertext.
         outbox_path: where it keeps its last offer.
@@ -56,7 +71,8 @@ class Holder:
         name: str,
         key: keys.SigningKey,
         consent: policy.Policy,
-        number: int,
+        spent: spending.Spending,
+        examples: task.Examples,
         agreed: agreement.Agreement,
         store: stores.Store,
         outbox_path: Path,
@@ -66,12 +82,13 @@ class Holder:
         self.name = name
         self._key = key
         self._consent = consent
+        self._spent = spent
         self._agreed = agreed
         self._store = store
         self._outbox = outbox.Outbox(outbox_path)
         self._memory = momentum.Memory(momentum_path, sum(s.size for s in agreed.specs))
         self._model = model
-        self._examples = agreed.task.shard(number).to(model.weights.device)
+        self._examples = examples.to(model.weights.device)
 
     def contribute(self, envelope: dsse.Envelope, start: checkpoint.Checkpoint) -> Contribution:
         """The holder's offer to the round that `envelope` opens.
@@ -87,6 +104,8 @@ class Holder:
         """
         opening = self._admit(envelope, start)
         known = self._outbox.find(opening)
+        occasion = consents.Occasion.of(self._agreed, opening, self._spent.so_far(), fresh=known is None)
+        consents.check(self._consent, occasion)
         if known is not None:
             # Signed again: the same bytes, unless the holder has changed its key since.
             return Contribution(offer=dsse.sign(known.payload, self._key), seconds={})
@@ -96,16 +115,15 @@ class Holder:
         with _timed(seconds, "train"):
             encoded = lattice.encode(on, self._released(self._moved(opening, start)))
         with _timed(seconds, "seal"):
-            ciphertext = self._sealed(opening, self._file(encoded.integers, bound), bound)
-        with _timed(seconds, "store"):
-            cid = str(self._store.put(ciphertext))
+            self._charge(occasion)
+            sealed = self._deposited(opening, self._file(encoded.integers, bound), bound)
         statement = statements.UpdateOffer(
             author=self.name,
             run=opening.run,
             round=opening.round,
             parent=opening.parent,
-            ciphertext=cid,
-            size=len(ciphertext),
+            ciphertext=str(sealed.cid),
+            size=sealed.size,
             examples=len(self._examples),
             saturated=encoded.saturated,
             context=bound.hex(),
@@ -130,13 +148,17 @@ class Holder:
         if len(opening.exponents) != len(self._agreed.specs):
             have, want = len(opening.exponents), len(self._agreed.specs)
             raise errors.RefusalError("wrong-lattice", f"the lattice has {have} exponents, expected {want}")
-        policy.check(
-            self._consent,
-            coordinator=self._agreed.coordinator.fingerprint,
-            agreed=self._agreed.plan,
-            opening=opening,
-        )
         return opening
+
+    def _charge(self, occasion: consents.Occasion) -> None:
+        """Spend what the round's update costs, before any of it leaves; another run may have spent since it was admitted."""
+        self._spent.charge(
+            run=occasion.opening.run,
+            number=occasion.opening.round,
+            size=occasion.size,
+            noise=self._agreed.plan.privacy.noise_multiplier,
+            admit=lambda spent: consents.check(self._consent, dataclasses.replace(occasion, spent=spent)),
+        )
 
     def _training_examples(self) -> task.Examples:
         return self._examples
@@ -169,15 +191,17 @@ class Holder:
         return after
 
     def _released(self, moved: torch.Tensor) -> torch.Tensor:
-        """What may leave. Clipping comes last, so that the bound holds for what is sent and not for a part of it."""
-        return privacy.clip(moved, self._agreed.plan.privacy.clip_norm)
+        """What may leave. Clipping and noise come last, so that they hold for what is sent and not for a part of it."""
+        agreed = self._agreed.plan.privacy
+        return privacy.release(moved, clip_norm=agreed.clip_norm, noise_multiplier=agreed.noise_multiplier)
 
-    def _file(self, integers: torch.Tensor, bound: bytes) -> bytes:
-        return update.encode(integers, self._agreed.specs, context=bound)
+    def _file(self, integers: torch.Tensor, bound: bytes) -> Sequence[pieces.Piece]:
+        return update.pieces(integers, self._agreed.specs, context=bound)
 
-    def _sealed(self, opening: statements.RoundOpen, file: bytes, bound: bytes) -> bytes:
+    def _deposited(self, opening: statements.RoundOpen, file: Sequence[pieces.Piece], bound: bytes) -> unixfs.Root:
+        """Name and size of the sealed update, which is in the store; no copy of it was made on the way."""
         readers = [recipients.parse_recipient(text) for text in opening.recipients]
-        return bytes(sealing.seal(file, recipients=readers, context=bound))
+        return sealing.deposit(self._store, file, recipients=readers, context=bound)
 
 
 def runtime(device: torch.device) -> dict[str, str]:

@@ -6,13 +6,13 @@ Malformed (attacks that the opening of an update must refuse): the others.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
 from client import checkpoint, errors, holder, seeds, task, update
-from exchange import tensors
+from exchange import pieces, tensors, unixfs
 from ledger import context, statements
 
 SCALE = 10.0
@@ -81,58 +81,60 @@ class Idle(holder.Holder):
 class WrongShape(holder.Holder):
     """Gives its first tensor as a flat one."""
 
-    def _file(self, integers: torch.Tensor, bound: bytes) -> bytes:
+    def _file(self, integers: torch.Tensor, bound: bytes) -> Sequence[pieces.Piece]:
         first, *others = self._agreed.specs
         flat = tensors.TensorSpec(name=first.name, shape=(first.size,))
-        return update.encode(integers, (flat, *others), context=bound)
+        return update.pieces(integers, (flat, *others), context=bound)
 
 
 class MissingTensor(holder.Holder):
     """Leaves its last tensor out."""
 
-    def _file(self, integers: torch.Tensor, bound: bytes) -> bytes:
+    def _file(self, integers: torch.Tensor, bound: bytes) -> Sequence[pieces.Piece]:
         *others, last = self._agreed.specs
-        return update.encode(integers[: len(integers) - last.size], others, context=bound)
+        return update.pieces(integers[: len(integers) - last.size], others, context=bound)
 
 
 class ExtraTensor(holder.Holder):
     """Adds a tensor of its own."""
 
-    def _file(self, integers: torch.Tensor, bound: bytes) -> bytes:
+    def _file(self, integers: torch.Tensor, bound: bytes) -> Sequence[pieces.Piece]:
         extra = tensors.TensorSpec(name="extra", shape=(1,))
         more = torch.cat([integers, torch.ones(1, dtype=torch.int16)])
-        return update.encode(more, (*self._agreed.specs, extra), context=bound)
+        return update.pieces(more, (*self._agreed.specs, extra), context=bound)
 
 
 class NotFinite(holder.Holder):
     """Sends floating-point NaN where lattice integers are due."""
 
-    def _file(self, integers: torch.Tensor, bound: bytes) -> bytes:
+    def _file(self, integers: torch.Tensor, bound: bytes) -> Sequence[pieces.Piece]:
         data = np.full(len(integers), np.nan, dtype="<f4").data.cast("B")
         metadata = update.metadata(bound)
-        return bytes(tensors.encode(self._agreed.specs, dtype="F32", data=data, metadata=metadata))
+        return tensors.pieces(self._agreed.specs, dtype="F32", data=data, metadata=metadata)
 
 
 class OffLattice(holder.Holder):
     """Sends -32768, the one int16 that is not on the lattice."""
 
-    def _file(self, integers: torch.Tensor, bound: bytes) -> bytes:
+    def _file(self, integers: torch.Tensor, bound: bytes) -> Sequence[pieces.Piece]:
         return super()._file(torch.full_like(integers, -32768), bound)
 
 
 class Garbage(holder.Holder):
     """Offers bytes that are no ciphertext at all."""
 
-    def _sealed(self, opening: statements.RoundOpen, file: bytes, bound: bytes) -> bytes:
-        return bytes(reversed(super()._sealed(opening, file, bound)))
+    def _deposited(self, opening: statements.RoundOpen, file: Sequence[pieces.Piece], bound: bytes) -> unixfs.Root:
+        honest = super()._deposited(opening, file, bound)
+        backwards = self._store.get(honest.cid, limit=honest.size)[::-1]
+        return unixfs.Root(cid=self._store.put(backwards), size=honest.size)
 
 
 class OtherRound(holder.Holder):
     """Offers an update that is sealed for the round before."""
 
-    def _sealed(self, opening: statements.RoundOpen, file: bytes, bound: bytes) -> bytes:  # noqa: ARG002  what it denies
+    def _deposited(self, opening: statements.RoundOpen, file: Sequence[pieces.Piece], bound: bytes) -> unixfs.Root:  # noqa: ARG002  what it denies
         before = context.context_digest(opening.run, opening.round - 1, opening.parent, self.name)
-        return super()._sealed(opening, file, before)
+        return super()._deposited(opening, file, before)
 
 
 BEHAVIOURS: Mapping[str, type[holder.Holder]] = {

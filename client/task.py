@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from client.data import schema
 from exchange import tensors
 
 
@@ -36,16 +37,22 @@ class Task:
     Attributes:
         name: as in the plan.
         classes: number of labels.
+        schema: what a holder's own files must hold to be examples of it.
         model: makes the model, its weights drawn from torch's global generator.
         shard: the private examples of holder number 0 .. holders-1.
-        test: the public examples that no holder trains on.
+        test: the public examples that no holder trains on, where every installation has them.
+        own: whether there are no shards: each holder brings its own data.
+        test_file: CID of a file with them in the run's store, where not; else empty.
     """
 
     name: str
     classes: int
+    schema: schema.Schema
     model: Callable[[], nn.Module]
     shard: Callable[[int], Examples]
     test: Callable[[], Examples]
+    own: bool = False
+    test_file: str = ""
 
 
 def specs(model: nn.Module) -> tuple[tensors.TensorSpec, ...]:

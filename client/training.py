@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from client import errors, plan, task
+from client import errors, task, taskplan
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ def train(
     model: FlatModel,
     start: torch.Tensor,
     examples: task.Examples,
-    settings: plan.TaskPlan,
+    settings: taskplan.TaskPlan,
     batches: np.random.Generator,
 ) -> Trained:
     """The change that SGD on the holder's examples makes: `settings.epochs`, or `settings.batches` minibatches if not 0.
@@ -116,7 +116,7 @@ def train(
     return Trained(delta=(model.weights.cpu() - start), loss=mean)
 
 
-def _minibatches(examples: int, settings: plan.TaskPlan, draw: np.random.Generator) -> Iterator[torch.Tensor]:
+def _minibatches(examples: int, settings: taskplan.TaskPlan, draw: np.random.Generator) -> Iterator[torch.Tensor]:
     """Row numbers of one minibatch after another; every epoch is a fresh shuffle, its last minibatch what is left of it."""
     epochs = itertools.count() if settings.batches else range(settings.epochs)
     shuffles = (torch.from_numpy(draw.permutation(examples)) for _ in epochs)

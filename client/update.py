@@ -15,10 +15,21 @@ from exchange import tensors
 FORMAT = "folkmoot-update/v1"
 
 
-def encode(integers: torch.Tensor, specs: Sequence[tensors.TensorSpec], *, context: bytes) -> bytes:
-    """The file of an update: int16 `(dim,)` lattice integers under a 32-byte context digest."""
+def limit(parameters: int) -> int:
+    """Bytes that a sealed update may have: two for each parameter, chunk tags, and 128 KiB for its headers."""
+    return 2 * parameters + parameters // 2048 + 2**17
+
+
+def pieces(integers: torch.Tensor, specs: Sequence[tensors.TensorSpec], *, context: bytes) -> tuple[bytes, memoryview]:
+    """The file of an update in two parts, its header and a view of its data, so that nothing is copied.
+
+    Args:
+        integers: int16 `(dim,)` lattice integers, which must not change while the parts are used.
+        specs: names and shapes of the model's tensors.
+        context: the 32-byte context digest.
+    """
     data = integers.numpy().astype("<i2", copy=False).data.cast("B")
-    return bytes(tensors.encode(specs, dtype="I16", data=data, metadata=metadata(context)))
+    return tensors.pieces(specs, dtype="I16", data=data, metadata=metadata(context))
 
 
 def decode(

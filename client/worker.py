@@ -12,10 +12,9 @@ import numpy as np
 import torch
 
 from aggregation import errors as aggregation_errors
-from client import agreement, checkpoint, errors, holder, hostile, policy, training
-from client.tasks import catalogue
+from client import agreement, checkpoint, errors, holder, hostile, policy, spending, training
 from exchange import places
-from ledger import dsse, keys
+from ledger import dsse, keys, statements
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +23,7 @@ class Settings:
 
     Attributes:
         genesis: the signed genesis, as bytes.
-        holders: folder with one folder a member: `key`, `offer.json`, `momentum.safetensors`.
+        holders: folder with one folder a member: `key`, `offer.json`, `momentum.safetensors`, `spending.jsonl`.
         store: where the run's files are.
         members: number of the shard by member name.
         hostile: behaviour by member name, for those that are not honest.
@@ -48,12 +47,14 @@ class Reply:
     Attributes:
         member: who answers.
         offer: the signed offer as bytes, or None if the member declined or failed.
+        decline: the signed decline as bytes, where it gives one.
         reason: why it did, as `code: sentence`.
         seconds: wall seconds by phase.
     """
 
     member: str
     offer: bytes | None
+    decline: bytes | None = None
     reason: str = ""
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
@@ -85,15 +86,23 @@ class Worker:
             StoreError, OSError, LedgerError, CheckpointError, MomentumError: a fault of this machine (a full disk, a damaged
                 outbox), which is no answer of the holder's: the run must stop, not go on without it.
         """
+        envelope = dsse.Envelope.parse(opening)
         try:
-            envelope = dsse.Envelope.parse(opening)
             start = self._verified(self._agreed.opening(envelope).parent, file)
             contribution = self._holder(member).contribute(envelope, start)
         except errors.RefusalError as error:
-            return Reply(member=member, offer=None, reason=f"{error.code}: {error}")
+            return self._declined(member, envelope, error.code, str(error))
         except (errors.TrainingError, aggregation_errors.LatticeError) as error:
-            return Reply(member=member, offer=None, reason=f"{type(error).__name__}: {error}")
+            return self._declined(member, envelope, "training-failed", str(error))
         return Reply(member=member, offer=contribution.offer.to_bytes(), seconds=contribution.seconds)
+
+    def _declined(self, member: str, opening: dsse.Envelope, code: str, sentence: str) -> Reply:
+        opened = statements.parse(opening.payload)
+        number = opened.round if isinstance(opened, statements.RoundOpen) else 1
+        said = statements.RoundDecline(author=member, run=self._agreed.run, round=number, reason=code)
+        key = keys.SigningKey.load(self._settings.holders / member / "key")
+        decline = dsse.sign(statements.build(said), key).to_bytes()
+        return Reply(member=member, offer=None, decline=decline, reason=f"{code}: {sentence}")
 
     def _verified(self, parent: str, file: np.ndarray) -> checkpoint.Checkpoint:
         if self._start is None or self._start.cid != parent:
@@ -108,8 +117,9 @@ class Worker:
             self._holders[member] = kind(
                 name=member,
                 key=keys.SigningKey.load(folder / "key"),
-                consent=self._consent(),
-                number=self._settings.members[member],
+                consent=policy.Policy.narrowest(self._agreed),
+                spent=spending.Spending(folder / "spending.jsonl"),
+                examples=self._agreed.task.shard(self._settings.members[member]),
                 agreed=self._agreed,
                 store=self._store,
                 outbox_path=folder / "offer.json",
@@ -117,15 +127,3 @@ class Worker:
                 model=self._model,
             )
         return self._holders[member]
-
-    def _consent(self) -> policy.Policy:
-        """A simulated holder agrees to the run it was made for, as it stands, and to nothing else."""
-        agreed = self._agreed.plan
-        return policy.Policy(
-            coordinators=frozenset({self._agreed.coordinator.fingerprint}),
-            tasks=frozenset({catalogue.digest(agreed.task)}),
-            disclosures=frozenset({agreed.disclosure}),
-            recipients=1,
-            rounds=agreed.rounds,
-            clip_norm=agreed.privacy.clip_norm,
-        )

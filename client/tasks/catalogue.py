@@ -1,18 +1,62 @@
 """Tasks by name, and the digest of the code that a holder lets run on its data."""
 
+import functools
 import hashlib
+import importlib
+import importlib.resources
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from client import errors, momentum, plan, privacy, seeds, task, training
-from client.tasks import digits
+from client import errors, momentum, privacy, seeds, task, taskplan, testset, training
+from client.tasks import digits, images, partition, table, text
+from exchange import unixfs
 from ledger import canonical
 
-TASKS: dict[str, tuple[ModuleType, Callable[..., task.Task]]] = {"digits": (digits, digits.load)}
+AUTO = "auto"
+"""In a configuration: what this machine has. A plan never says it."""
+PROBE = str(unixfs.of(b""))
+"""Stands for a test set that is still to be read."""
+TASKS: dict[str, tuple[ModuleType, Callable[..., task.Task]]] = {
+    "digits": (digits, digits.load),
+    "images": (images, images.load),
+    "table": (table, table.load),
+    "text": (text, text.load),
+}
 
 
-def load(settings: plan.TaskPlan, *, seed: int) -> task.Task:
+PATH = ("aggregation.lattice", "client.holder", "client.update")
+"""Modules between a trained update and what leaves, by name: the holder's own imports this one."""
+READING = tuple(
+    f"client.data.{name}" for name in ("batches", "delimited", "files", "npz", "parquet", "pictures", "schema", "text")
+)
+"""Modules that read a holder's files, by name: one of them needs an optional extra, and none is run for its digest."""
+
+
+def configured(values: Mapping[str, Any]) -> tuple[taskplan.TaskPlan, bytes]:
+    """The task plan that configuration values describe, and the file that its `test` names; empty for none.
+
+    Raises:
+        TaskError: there is no task of that name.
+        DataError: `test` is a path, and what lies there is no data of the task.
+        PlanError: a value outside its range; the message names the key.
+    """
+    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    kind, file = taskplan.TaskPlan.form(plain), b""
+    if plain.get("corpus") == AUTO:
+        plain["corpus"] = text.corpus()
+    if plain.get("test"):
+        from client.data import files  # noqa: PLC0415 - only who has a file of its own needs the formats
+
+        path, plain["test"] = Path(str(plain["test"])), PROBE
+        file = testset.encode(files.read(path, load(kind(**plain), seed=0)))
+        plain["test"] = str(unixfs.of(file))
+    return kind(**plain), file
+
+
+def load(settings: taskplan.TaskPlan, *, seed: int) -> task.Task:
     """The task that the plan names.
 
     Raises:
@@ -21,14 +65,22 @@ def load(settings: plan.TaskPlan, *, seed: int) -> task.Task:
     return _find(settings.name)[1](settings, seed=seed)
 
 
-def digest(settings: plan.TaskPlan) -> str:
+def digest(settings: taskplan.TaskPlan) -> str:
     """Hex sha256 over the task's settings and the source of the code that reads private data (docs/protocol.md P8).
 
     A holder's policy admits this digest, not a name: other code, or other settings, is another task.
     """
-    sources = (_find(settings.name)[0], training, momentum, privacy, seeds)
-    code = {m.__name__: hashlib.sha256(inspect.getsource(m).encode()).hexdigest() for m in sources}
+    path = map(importlib.import_module, PATH)
+    sources = (_find(settings.name)[0], partition, training, momentum, privacy, seeds, *path)
+    texts = {m.__name__: inspect.getsource(m) for m in sources} | {name: _source(name) for name in READING}
+    code = {name: hashlib.sha256(source.encode()).hexdigest() for name, source in texts.items()}
     return hashlib.sha256(canonical.encode({"code": code, "settings": settings.to_record()})).hexdigest()
+
+
+@functools.cache
+def _source(name: str) -> str:
+    """The text of a module, which is not run."""
+    return Path(str(importlib.resources.files("client.data") / f"{name.rpartition('.')[2]}.py")).read_text()
 
 
 def _find(name: str) -> tuple[ModuleType, Callable[..., task.Task]]:

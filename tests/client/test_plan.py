@@ -7,17 +7,55 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client import errors, plan
+from client import errors, plan, section, taskplan
+from exchange import unixfs
 from ledger import canonical
 
+CID = str(unixfs.of(b""))
 
-def values(kind: type[plan.Section]) -> st.SearchStrategy:
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+LAWFUL: dict[type[section.Section], dict[str, st.SearchStrategy]] = {
+    plan.CohortPlan: {
+        "members": st.sampled_from(plan.MEMBERS),
+        "minimum": st.integers(0, 10),
+        "enough": st.just(0) | st.integers(10, 20),
+        "size": st.just(0) | st.integers(20, 10_000),
+    },
+    plan.PrivacyPlan: {"clip_norm": st.floats(1e-9, 1e6)},
+    taskplan.DigitsPlan: {"name": st.just("digits")},
+    taskplan.TextPlan: {"name": st.just("text")},
+    taskplan.ImagesPlan: {
+        "name": st.just("images"),
+        "classes": st.just(taskplan.TEN),
+        "test": st.sampled_from(["", CID]),
+    },
+    taskplan.TablePlan: {
+        "name": st.just("table"),
+        "source": st.just("own"),
+        "columns": st.just(("age", "Blutdruck \u00e4")),
+        "classes": st.just(("well", "ill", "dead")),
+        "label": st.just("class"),
+        "centre": st.tuples(FINITE, FINITE),
+        "spread": st.tuples(FINITE.filter(lambda n: n > 0), FINITE.filter(lambda n: n > 0)),
+        "test": st.just(CID),
+    },
+}
+"""Fields that depend on one another: each drawn so that the section is one."""
+
+
+def values(kind: type[section.Section]) -> st.SearchStrategy:
     """Any section of a kind, each number anywhere in its range."""
+    if kind is taskplan.TaskPlan:
+        return st.one_of(*(values(each) for each in taskplan.KINDS.values()))
+    lawful = LAWFUL.get(kind, {})
     hints = typing.get_type_hints(kind)
     fields = {}
     for field in dataclasses.fields(kind):
         low, high = field.metadata.get("low"), field.metadata.get("high")
-        if field.name == "disclosure":
+        if field.name in lawful:
+            fields[field.name] = lawful[field.name]
+        elif field.name == "disclosure":
             fields[field.name] = st.sampled_from(plan.DISCLOSURES)
         elif kind is plan.OuterPlan and field.name == "name":
             fields[field.name] = st.sampled_from(["adam", "yogi"])  # the two that read every field
@@ -46,6 +84,7 @@ def record() -> dict:
         "seed": 0,
         "rounds": 3,
         "disclosure": "public",
+        "audit_window": 2,
         "task": {
             "name": "digits",
             "holders": 10,
@@ -68,9 +107,9 @@ def record() -> dict:
             "late_rounds": 0,
             "late_factor": "1.0",
         },
-        "privacy": {"clip_norm": "inf"},
+        "privacy": {"clip_norm": "inf", "noise_multiplier": "0.0"},
         "lattice": {"headroom_bits": 3},
-        "cohort": {"size": 0, "deadline": 600},
+        "cohort": {"members": "fixed", "size": 0, "minimum": 0, "enough": 0, "deadline": 600, "cosignatures": 0},
         "credit": {"pool": 1},
     }
 
@@ -97,6 +136,8 @@ def test_the_fixture_is_a_plan(record: dict) -> None:
         (("task", "update_momentum"), "1.0", "task.update_momentum is 1.0, expected 0.0 to 0.9999"),
         (("task", "holders"), 10**9, "task.holders is 1000000000, expected 1 to 10000"),
         (("rule", "learning_rate"), "1.0", "rule: expected the fields"),
+        (("cohort", "members"), "anyone", "cohort.members is 'anyone', expected one of: fixed, invited"),
+        (("cohort", "minimum"), -1, "cohort.minimum is -1, expected 0 to 10000"),
         (("outer", "learning_rate"), "1e+30", "outer.learning_rate is 1e.30, expected 1e-09 to 1000000"),
         (("outer", "momentum"), "1.0", "outer.momentum is 1.0, expected 0.0 to 0.9999"),
         (("outer", "beta2"), "1.0", "outer.beta2 is 1.0, expected 0.0 to 0.9999"),
@@ -126,3 +167,26 @@ def test_a_missing_field_is_refused(record: dict) -> None:
     del record["cohort"]["size"]
     with pytest.raises(errors.PlanError, match=r"cohort: expected the fields"):
         plan.Plan.from_record(record)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"size": 5, "minimum": 6}, "cohort.minimum is 6, expected at most cohort.size, which is 5"),
+        ({"size": 5, "enough": 6}, "cohort.enough is 6, expected at most cohort.size, which is 5"),
+        ({"enough": 2, "minimum": 3}, "cohort.minimum is 3, expected at most cohort.enough, which is 2"),
+    ],
+)
+def test_a_cohort_that_can_never_be_enough_is_no_plan(changes: dict, named: str) -> None:
+    """No round of it would ever be sealed at once, or at all."""
+    values = {"members": "fixed", "size": 0, "minimum": 0, "enough": 0, "deadline": 1, "cosignatures": 0}
+    plan.CohortPlan(**values)
+    with pytest.raises(errors.PlanError, match=named):
+        plan.CohortPlan(**values | changes)
+
+
+def test_noise_needs_a_bound() -> None:
+    """Noise in units of an infinite bound is none that could be drawn."""
+    with pytest.raises(errors.PlanError, match="noise_multiplier"):
+        plan.PrivacyPlan(clip_norm=float("inf"), noise_multiplier=1.0)
+    assert plan.PrivacyPlan(clip_norm=1.0, noise_multiplier=1.0).noise_multiplier == 1.0

@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 import torch
 
-from client import errors, plan, seeds, task, training
+from client import errors, seeds, task, taskplan, training
 from client.tasks import digits
 
-SETTINGS = plan.TaskPlan(
+SETTINGS = taskplan.DigitsPlan(
     name="digits",
     holders=4,
     alpha=0.5,
@@ -27,7 +27,7 @@ def made() -> task.Task:
     return digits.load(SETTINGS, seed=0)
 
 
-def trained(made: task.Task, settings: plan.TaskPlan = SETTINGS, *, member: str = "a") -> training.Trained:
+def trained(made: task.Task, settings: taskplan.TaskPlan = SETTINGS, *, member: str = "a") -> training.Trained:
     model = training.FlatModel(made.model(), torch.device("cpu"))
     batches = seeds.generator(0, round_number=1, member=member, purpose="batches")
     return training.train(model, training.initial(made, seed=0), made.shard(0), settings, batches)
@@ -123,7 +123,7 @@ def test_digits_are_split_without_loss_or_overlap() -> None:
     rows = torch.cat([shard.inputs for shard in shards] + [test.inputs])
     assert len(test) == 360
     assert len(rows) == 1797
-    assert sorted(map(tuple, rows.tolist())) == sorted(map(tuple, digits._images()[0].tolist()))
+    assert sorted(map(tuple, rows.tolist())) == sorted(map(tuple, digits.public().inputs.tolist()))
     assert torch.equal(test.inputs, digits.load(SETTINGS, seed=9).test().inputs)
     assert len(digits.load(SETTINGS, seed=9).shard(0)) != len(shards[0])
 

@@ -1,0 +1,191 @@
+"""The plan's task: what every task has, and what each has beside it.
+
+In the record all fields stand side by side, and `name` says which there are (docs/protocol.md P7):
+
+    {"alpha":"0.5","batch":32,"batches":0,"epochs":3,"hidden":64,"holders":10,"learning_rate":"0.1","momentum":"0.9",
+     "name":"digits","update_momentum":"0.0"}
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from client import errors, section
+from exchange import cid
+from exchange import errors as exchange_errors
+
+BUILT_IN: Mapping[str, int] = {"breast_cancer": 30, "iris": 4, "wine": 13}
+"""Tables that scikit-learn brings, each with its number of columns."""
+TEN = tuple("0123456789")
+"""Classes of the digits."""
+MAX_NAME = 100
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPlan(section.Section):
+    """What is trained, on whose data, and how a holder trains it.
+
+    Attributes:
+        name: of the task.
+        holders: how many a simulation has.
+        alpha: of the Dirichlet draw that a simulation divides the data by.
+        epochs: a holder trains in a round.
+        batch: examples a minibatch.
+        learning_rate: of a holder's SGD.
+        momentum: of a holder's SGD.
+        batches: minibatches a round in place of epochs; 0 for epochs.
+        update_momentum: of a holder's updates across rounds; 0 for none.
+    """
+
+    WHERE: ClassVar[str] = "task."
+
+    name: str
+    holders: int = section.within(1, 10_000)
+    alpha: float = section.within(0.001, 1e6)
+    epochs: int = section.within(1, 10_000)
+    batch: int = section.within(1, 1_000_000)
+    learning_rate: float = section.within(1e-9, 1e30)
+    momentum: float = section.within(0.0, 0.9999)
+    batches: int = section.within(0, 1_000_000)
+    update_momentum: float = section.within(0.0, 0.9999)
+
+    @classmethod
+    def form(cls, record: object) -> type[Any]:
+        """The kind of task plan that `record` names.
+
+        Raises:
+            TaskError: there is no task of that name; the message lists those there are.
+        """
+        if cls is not TaskPlan:
+            return cls
+        if not isinstance(record, Mapping):
+            raise errors.PlanError(f"task: expected the fields of a task, got {record!r}")
+        name = record.get("name")
+        if not isinstance(name, str) or name not in KINDS:
+            raise errors.TaskError(f"there is no task {name!r}; tasks are: {', '.join(KINDS)}")
+        return KINDS[name]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DigitsPlan(TaskPlan):
+    """Task `digits`: `hidden` is the width of the one hidden layer."""
+
+    hidden: int = section.within(1, 65_536)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TablePlan(TaskPlan):
+    """Task `table`: rows of numbers, each with a class.
+
+    Attributes:
+        hidden: width of the one hidden layer.
+        source: one of BUILT_IN, whose columns, classes and scaling are then known; or `own`, with all of the fields below.
+        columns: names of the numbers of a row.
+        label: name of the column that holds the class.
+        classes: their names.
+        centre: by column, what a number is reduced by.
+        spread: by column, what it is then divided by; > 0.
+        test: CID of the public test set of an own table (client.testset).
+    """
+
+    hidden: int = section.within(1, 65_536)
+    source: str
+    columns: tuple[str, ...] = section.within(0, 1_000)
+    label: str
+    classes: tuple[str, ...] = section.within(0, 1_000)
+    centre: tuple[float, ...] = section.within(0, 1_000)
+    spread: tuple[float, ...] = section.within(0, 1_000)
+    test: str
+
+    def __post_init__(self) -> None:
+        section.Section.__post_init__(self)
+        given = (*self.columns, *self.classes, *self.centre, *self.spread, self.label, self.test)
+        if self.source in BUILT_IN:
+            if any(each != "" for each in given):
+                message = f"task.source is {self.source!r}, which has its columns and its test set"
+                raise errors.PlanError(f"{message}: expected none beside it")
+            return
+        if self.source != "own":
+            raise errors.PlanError(f"task.source is {self.source!r}, expected one of: {', '.join(BUILT_IN)}, own")
+        self._require_own()
+
+    def _require_own(self) -> None:
+        names = (*self.columns, self.label)
+        for field, listed in (("columns and label", names), ("classes", self.classes)):
+            if len(set(listed)) != len(listed) or not all(0 < len(each) <= MAX_NAME for each in listed):
+                wanted = f"different names of 1 to {MAX_NAME} characters"
+                raise errors.PlanError(f"task.{field} are {list(listed)}, expected {wanted}")
+        if not self.columns or len(self.classes) < 2:
+            message = f"task has {len(self.columns)} columns and {len(self.classes)} classes"
+            raise errors.PlanError(f"{message}, expected at least 1 and 2 for task.source=own")
+        for field, numbers in (("centre", self.centre), ("spread", self.spread)):
+            if len(numbers) != len(self.columns) or not all(map(math.isfinite, numbers)):
+                wanted = f"a finite number for each of the {len(self.columns)} columns"
+                raise errors.PlanError(f"task.{field} is {list(numbers)}, expected {wanted}")
+        if min(self.spread) <= 0:
+            raise errors.PlanError(f"task.spread has {min(self.spread)}, expected numbers above 0")
+        require_cid(self.test)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ImagesPlan(TaskPlan):
+    """Task `images`: greyscale pictures of 28 x 28 pixels.
+
+    Attributes:
+        channels: of the first convolution; the second has twice as many.
+        classes: their names.
+        test: CID of the public test set (client.testset); empty for the enlarged digits, whose classes are `0` to `9`.
+    """
+
+    channels: int = section.within(1, 1_024)
+    classes: tuple[str, ...] = section.within(2, 1_000)
+    test: str
+
+    def __post_init__(self) -> None:
+        section.Section.__post_init__(self)
+        if len(set(self.classes)) != len(self.classes) or not all(0 < len(each) <= MAX_NAME for each in self.classes):
+            wanted = f"different names of 1 to {MAX_NAME} characters"
+            raise errors.PlanError(f"task.classes are {list(self.classes)}, expected {wanted}")
+        if self.test or self.classes != TEN:
+            require_cid(self.test)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TextPlan(TaskPlan):
+    """Task `text`: the next byte.
+
+    Attributes:
+        window: bytes that the model sees.
+        stride: bytes from one example to the next.
+        embedding: numbers that stand for a byte.
+        hidden: width of the one hidden layer.
+        corpus: hex sha256 of the public text.
+    """
+
+    window: int = section.within(1, 1_024)
+    stride: int = section.within(1, 1_000_000)
+    embedding: int = section.within(1, 4_096)
+    hidden: int = section.within(1, 65_536)
+    corpus: str
+
+
+def require_cid(text: str) -> None:
+    """Nothing, if `text` names a public test set.
+
+    Raises:
+        PlanError: it does not.
+    """
+    try:
+        cid.Cid.parse(text)
+    except exchange_errors.CidError as error:
+        message = f"task.test is {text[:80]!r}, expected the CID of the public test set"
+        raise errors.PlanError(f"{message}: in a configuration, task.test=FILE") from error
+
+
+KINDS: Mapping[str, type[TaskPlan]] = {
+    "digits": DigitsPlan,
+    "images": ImagesPlan,
+    "table": TablePlan,
+    "text": TextPlan,
+}
