@@ -92,13 +92,13 @@ def opened(place: str | None) -> Iterator[Archive]:
         LedgerError: it cannot be read, or is not what its checkpoint promises.
     """
     if place is not None and place.startswith(("http://", "https://")):
-        record = tiled.TiledLog.open(source.url(place), _claimed)
+        record = tiled.TiledLog.open(source.url(place), claimed)
         yield Archive(record=record, note=record.note, promise=record.checkpoint, place=place)
         return
     path = folder.newest(RUNS).root if place is None else Path(place)
     where = folder.RunFolder(root=path)
     if not where.ledger.is_file() and (path / "tile").is_dir():
-        record = tiled.TiledLog.open(source.folder(path), _claimed)
+        record = tiled.TiledLog.open(source.folder(path), claimed)
         yield Archive(record=record, note=record.note, promise=record.checkpoint, place=str(path))
         return
     if not where.ledger.is_file():
@@ -106,7 +106,7 @@ def opened(place: str | None) -> Iterator[Archive]:
         raise our_errors.FolderError(f"{path} holds no log: {expected}")
     with journal.published(where.ledger) as stored:
         signed = stored.last_note() or b""
-        yield Archive(record=stored, note=signed, promise=_claimed(signed), place=str(path))
+        yield Archive(record=stored, note=signed, promise=claimed(signed), place=str(path))
 
 
 def verify(
@@ -174,7 +174,7 @@ def check(root: Path | None, progress: Callable[[int, int], None]) -> damage.Rep
     place = where.server or where.ledger
     signers = _signers(place)
     try:
-        origin = _claimed(journal.read_note(where.checkpoint)).origin
+        origin = claimed(journal.read_note(where.checkpoint)).origin
     except (errors.LedgerError, OSError):
         if not signers:
             raise
@@ -213,13 +213,13 @@ def proven(archive: Archive) -> history.History:
 
 
 def _require_root(note: bytes, tree: merkle.Frontier) -> None:
-    promise = _claimed(note)
+    promise = claimed(note)
     if (promise.size, promise.root) != (tree.size, tree.root()):
         message = f"the signed checkpoint of {tree.size} entries has size {promise.size}, root {promise.root.hex()}"
         raise errors.CorruptError(f"{message}, expected root {tree.root().hex()}")
 
 
-def _claimed(note: bytes) -> checkpoint.LogCheckpoint:
+def claimed(note: bytes) -> checkpoint.LogCheckpoint:
     """The checkpoint that a note states. Its signature is checked when the log has said whose key counts."""
     text, _ = notes.split(note)
     return checkpoint.LogCheckpoint.parse(text)

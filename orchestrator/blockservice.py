@@ -168,6 +168,7 @@ def _block(block: bytes, headers: dict[str, str], request: requests.Request, lim
             first = max(0, len(block) - int(said[2]))
         if first > last:
             headers |= {"content-range": f"bytes */{len(block)}", "cache-control": "no-store"}
+            headers["content-type"] = "text/plain; charset=utf-8"
             return responses.PlainTextResponse("no byte of the block is in that range\n", 416, headers)
         headers["content-range"] = f"bytes {first}-{last}/{len(block)}"
     part = memoryview(block)[first : last + 1]

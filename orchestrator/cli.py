@@ -1,21 +1,26 @@
 """The command `folkmoot`.
 
 Exit codes: 0 done; 1 the run failed, or an audit found a difference; 2 a mistake in the command or its configuration; 130
-stopped by Ctrl-C, resumable.
+stopped by Ctrl-C and 143 by SIGTERM, resumable.
 """
 
 import dataclasses
 import json
 import logging
 import shlex
+import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
 from orchestrator import errors
-from orchestrator.commands import bench, key, ledger, reading, refusal, store
+from orchestrator.commands import aggregate, bench, inviting, join, key, ledger, reading, refusal, serve, store
+
+if TYPE_CHECKING:
+    from orchestrator import subject
 
 RUNS = Path("runs")
 
@@ -49,6 +54,7 @@ def run(overrides: tuple[str, ...], *, as_json: bool) -> None:
     folkmoot run --multirun rule=mean,median      one run each
     folkmoot run --cfg job                        show the configuration, run nothing
     folkmoot run dir=/data/my-run                 in this folder; the same command resumes
+    folkmoot run pool=remote pool.members=[ann,bo]  holders join from elsewhere; the commands for them are printed
     """  # noqa: D301  click reads the escape
     from orchestrator import config, plots, progress, settings  # noqa: PLC0415  `--help` need not wait for torch
     from orchestrator import run as main_job  # noqa: PLC0415
@@ -61,9 +67,10 @@ def run(overrides: tuple[str, ...], *, as_json: bool) -> None:
             with progress.Progress(console, chosen.hostile) as show:
                 came_to, root = main_job.execute(chosen, show)
             drawn = plots.draw(came_to, root / "plots")
-        except KeyboardInterrupt:
-            console.print(f"stopped; nothing is lost. To resume: {shlex.join(['folkmoot', 'run', *overrides])}")
-            sys.exit(130)
+        except KeyboardInterrupt as stop:
+            again = shlex.join(["folkmoot", "run", *overrides])
+            console.print(f"stopped; nothing is lost. To resume: {again}", markup=False)
+            sys.exit(128 + (signal.SIGTERM if signal.SIGTERM in stop.args else signal.SIGINT))
         except refusal.OURS as error:
             refusal.fail(error)
         if as_json:
@@ -73,23 +80,36 @@ def run(overrides: tuple[str, ...], *, as_json: bool) -> None:
             show.finished(came_to, root, drawn)
 
     sys.argv = ["folkmoot run", *overrides]
+    before = signal.signal(signal.SIGTERM, _stop)
     try:
         config.launch(overrides, job)
     except errors.ConfigError as error:
         refusal.fail(error)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @cli.command()
-@click.argument("run_folder", type=click.Path(path_type=Path), required=False)
+@click.argument("place", metavar="[RUN_FOLDER|URL]", required=False)
 @reading.trust
+@click.option("--store", type=click.Path(path_type=Path, file_okay=False), help="With URL: keep what was fetched here.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 def audit(
-    run_folder: Path | None, policy_file: Path | None, memory_folder: Path | None, *, no_memory: bool, as_json: bool
+    place: str | None,
+    policy_file: Path | None,
+    memory_folder: Path | None,
+    store: Path | None,
+    *,
+    no_memory: bool,
+    as_json: bool,
 ) -> None:
     """Recompute a run from its genesis: every signature, link, root, CID, aggregate, checkpoint and credit.
 
-    Needs no key but the round identities that the run disclosed. Exits 1 and names the first thing that differs. Without
-    RUN_FOLDER it takes the latest run in runs/.
+    Needs no key but the round identities that the run disclosed. Exits 1 and names the first thing that differs, and 2 if it
+    cannot be known. Without a place it takes the latest run in runs/.
+
+    With the URL of a run's service nothing else is needed: log and files are fetched from there, and believed nothing. What its
+    newest checkpoint covers is audited; of what comes after, only the number of entries is told.
 
     What it accepts it remembers, by default in $FOLKMOOT_STATE or ~/.local/state/folkmoot, and from then on refuses a log of
     that name which does not extend it: it exits 1 and names a folder with both signed notes. With --policy the published
@@ -99,18 +119,23 @@ def audit(
     folkmoot audit
     folkmoot audit runs/digits-071aeb2b
     folkmoot audit runs/digits-071aeb2b --policy witnesses.txt
+    folkmoot audit https://moot.example.org
+    folkmoot audit https://moot.example.org --store fetched
     folkmoot audit runs/digits-071aeb2b --json
     """  # noqa: D301  click reads the escape
-    from orchestrator import folder, progress, replay  # noqa: PLC0415
+    from orchestrator import progress, replay  # noqa: PLC0415
 
     brought = reading.brought(policy_file, memory_folder, no_memory=no_memory)
     console = Console(stderr=True, soft_wrap=True)
     try:
         with console.status("auditing") as status:
-            where = folder.RunFolder(root=run_folder) if run_folder else folder.newest(RUNS)
             report = replay.Replay(
-                where, lambda number, total: status.update(f"round {number} of {total}"), brought
+                _audited(place, store), lambda number, total: status.update(f"round {number} of {total}"), brought
             ).audit()
+    except errors.UnreachedError as error:
+        if as_json:
+            click.echo(json.dumps({"ok": None, "unknown": str(error)}))
+        refusal.fail(error)
     except refusal.OURS as error:
         if as_json:
             click.echo(json.dumps({"ok": False, "difference": str(error)}))
@@ -163,9 +188,29 @@ def infer(run_folder: Path | None, cid: str | None, inputs: Path | None, *, as_j
         click.echo("\n".join(str(each) for each in predictions))
 
 
+def _audited(place: str | None, store: Path | None) -> "subject.Place":
+    """Where the run lies that the command names."""
+    from orchestrator import folder, subject  # noqa: PLC0415
+
+    if place is not None and place.startswith(("http://", "https://")):
+        return subject.Served(url=place, store=store)
+    if store is not None:
+        raise click.UsageError("--store keeps what was fetched from a URL, and there is none")
+    return folder.RunFolder(root=Path(place)) if place else folder.newest(RUNS)
+
+
+def _stop(number: int, _: object) -> None:
+    raise KeyboardInterrupt(number)  # as Ctrl-C does, and with the same end
+
+
+cli.add_command(aggregate.aggregate)
 cli.add_command(bench.bench)
+cli.add_command(inviting.enrol)
+cli.add_command(inviting.invite)
 cli.add_command(ledger.ledger)
+cli.add_command(join.join)
 cli.add_command(key.key)
+cli.add_command(serve.serve)
 cli.add_command(store.store)
 
 

@@ -91,7 +91,7 @@ def sentence(error: Exception) -> str:
         *parents, last = found.group(1).split(".")
         if found.group(1).startswith("attack.behaviours"):
             return "add a hostile holder with +attack.behaviours.NAME=BEHAVIOUR, such as holder-01=sign_flip"
-        return f"there is no key {found.group(1)!r}{_suggest(last, _keys(parents))}"
+        return f"there is no key {found.group(1)!r}{_suggest(last, [key for key in _keys(parents) if key != last])}"
     if found := re.match(r"Error merging override (.+)", message):
         reason = str(error.__cause__ or message).splitlines()[0]
         return f"{found.group(1)}: {reason}"
@@ -109,7 +109,10 @@ def _read(composed: omegaconf.DictConfig) -> settings.RunConfig:
 
 
 def _register() -> None:
-    config_store.ConfigStore.instance().store(name="schema", node=schema.Schema)
+    store = config_store.ConfigStore.instance()
+    store.store(name="schema", node=schema.Schema)
+    for name, keys in schema.TASKS.items():
+        store.store(group="task_schema", name=name, node=keys)
 
 
 def _split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -156,7 +159,7 @@ def _jobs(overrides: Sequence[str], *, multirun: bool) -> Iterator[list[str]]:
 
 def _require_keys(values: dict[str, Any], kind: Any, where: str) -> None:  # noqa: ANN401  a dataclass type
     """Hydra lets `+key=1` and `~key` change which keys there are; a run has those of the schema."""
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind, values)
     for key in sorted(set(values) ^ set(hints)):
         known = f"there is no key {where}{key}" if key in values else f"the key {where}{key} is missing"
         raise errors.ConfigError(f"{known}{_suggest(key, list(hints))}")
@@ -165,8 +168,20 @@ def _require_keys(values: dict[str, Any], kind: Any, where: str) -> None:  # noq
             _require_keys(values[key], hint, f"{where}{key}.")
 
 
+def _hints(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401  a dataclass type
+    """The fields of a section and their types; a task has those of its name."""
+    if kind is not schema.TaskSchema:
+        return typing.get_type_hints(kind)
+    name = values.get("name", "")
+    if name not in schema.TASKS:
+        raise errors.ConfigError(f"there is no task {name!r}{_suggest(name, list(schema.TASKS))}")
+    return typing.get_type_hints(schema.TASKS[name])
+
+
 def _keys(parents: Sequence[str]) -> list[str]:
-    """Keys of the schema under `parents`; of its root where it has no such section."""
+    """Keys of the schema under `parents`, for a task those of any task; of its root where it has no such section."""
+    if list(parents) == ["task"]:
+        return sorted({key for each in schema.TASKS.values() for key in typing.get_type_hints(each)})
     kind: Any = schema.Schema
     for parent in parents:
         kind = typing.get_type_hints(kind).get(parent, schema.Schema)

@@ -6,6 +6,7 @@ OrchestratorError
 +- PoolError       exit 1   workers that keep dying
 +- RoundError      exit 1   a round that cannot be completed
 +- AuditError      exit 1   the record and the recomputation differ; names the first thing that does
++- UnreachedError  exit 2   what was to be audited cannot be fetched, so nothing is known of it
 """
 
 
@@ -40,4 +41,18 @@ class RoundError(OrchestratorError):
 
 
 class AuditError(OrchestratorError):
-    """The record and the recomputation differ."""
+    """The record and the recomputation differ.
+
+    Attributes:
+        code: in what: `opening`, `seal`, `accepted`, `aggregate`, `checkpoint`, `credit`; else `difference`.
+    """
+
+    def __init__(self, message: str, code: str = "difference") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class UnreachedError(OrchestratorError):
+    """What was to be audited cannot be fetched."""
+
+    exit_code = 2

@@ -1,10 +1,13 @@
 """What an audit finds: a report, or the first difference between what is on record and what it comes to."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from ledger import statements
 from orchestrator import errors, settlement
+
+CODES = {"aggregate": "aggregate", "checkpoint": "checkpoint"}
+"""Fields of a commit whose difference has a code of its own."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,10 +21,17 @@ class Report:
         planned: rounds of the plan.
         rounds: committed.
         left_out: offers that were on the log in time and that the coordinator did not seal.
+        cosignatures: that the plan asks for.
+        final: the rounds that have as many, such as `1-28, 30`.
+        pending: how many rounds do not.
+        aggregators: what each aggregator has said of the rounds whose updates it could open, by name.
+        lingering: identities of aggregators that should have been destroyed by the plan, by name.
         reversals: transfers that take a round's credit back: the operator's word, since nothing on the log says why.
         unsigned: entries after the last signed checkpoint of the log, which nobody vouches for yet.
         on_word: updates that were rejected because their bytes could not be had, which nobody can recompute.
         recomputed: rounds worked out again from their ciphertext; fewer than `rounds` where identities were not disclosed.
+        destroyed: the rounds whose identities are destroyed, as the coordinator says, such as `1-28, 30`; not recomputed.
+        overdue: rounds whose identities should have been destroyed by the plan, and are not on the log as such.
         before: how the published checkpoint stands to what was accepted of this log before; empty if nobody looked.
         witnesses: when each witness of the given policy cosigned it, in seconds since 1970, by name.
         checkpoint: CID of the last model.
@@ -36,7 +46,14 @@ class Report:
     rounds: int
     left_out: int
     recomputed: int
+    destroyed: str
+    overdue: int
     on_word: int
+    cosignatures: int
+    final: str
+    pending: int
+    aggregators: Mapping[str, str]
+    lingering: Mapping[str, int]
     reversals: int
     unsigned: int
     before: str
@@ -44,6 +61,17 @@ class Report:
     checkpoint: str
     head: str
     seconds: float
+
+
+def spans(numbers: Collection[int]) -> str:
+    """Round numbers, ascending, neighbours drawn together: `1-28, 30`."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1][1:] = [number]
+        else:
+            runs.append([number])
+    return ", ".join("-".join(map(str, run)) for run in runs)
 
 
 def verdicts(commit: statements.RoundCommit, outcome: settlement.Settlement) -> None:
@@ -58,7 +86,7 @@ def verdicts(commit: statements.RoundCommit, outcome: settlement.Settlement) -> 
         if again.get(member) != verdict:
             why = f" ({outcome.details[member]})" if member in outcome.details else ""
             message = f"round {commit.round}: {member} is on record as {verdict}, recomputed as {again.get(member)}"
-            raise errors.AuditError(message + why)
+            raise errors.AuditError(message + why, "accepted")
 
 
 def same(number: int, what: str, recorded: statements.Predicate, again: statements.Predicate) -> None:
@@ -71,4 +99,4 @@ def same(number: int, what: str, recorded: statements.Predicate, again: statemen
         said, is_so = getattr(recorded, field.name), getattr(again, field.name)
         if said != is_so:
             message = f"round {number}: {what} says {field.name} {said!r}, recomputed {is_so!r}"
-            raise errors.AuditError(message)
+            raise errors.AuditError(message, CODES.get(field.name, "accepted") if what == "commit" else what)

@@ -6,8 +6,12 @@ ledger.sqlite        the log; `checkpoint` beside it is its last published signe
 ledger.url           instead: the URL of the PostgreSQL database that holds the log
 store.api            addresses of IPFS nodes, one a line, where what blocks/ holds is put too, and what it lacks is looked for
 blocks/              content-addressed: ciphertext, aggregates, checkpoints, what the outer optimizer remembers
+store.gateways       URLs of trustless gateways, one a line, where what blocks/ lacks is looked for too
 keys/coordinator     Ed25519, OpenSSH; keys/coordinator.mldsa, where wanted, a second one for checkpoints
-keys/rounds/<n>.age  the age identity of a round until it is disclosed
+keys/rounds/<n>.age  the age identity of a round until it is disclosed or, after its audit window, destroyed
+invites/<name>       the invitation of a name that nobody has taken up yet; expected.json: keys that may enrol by themselves
+aggregators.json     the names that are to be aggregators, and not holders
+address              the URL of the service, while one runs with the run; service.log: what it says
 holders/<name>/      of a simulated holder: key, offer.json
 *.next               beside a key: the one that is to replace it, while `folkmoot key rotate` is at work
 metrics.jsonl        one line a round, for plots and people; plots/
@@ -15,13 +19,13 @@ metrics.jsonl        one line a round, for plots and people; plots/
 
 import dataclasses
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from exchange import blocks, places, recipients
-from ledger import durable, keys, mldsa
-from orchestrator import errors
+from exchange import blocks, places
+from ledger import keys, mldsa
+from orchestrator import errors, identities
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,15 +70,40 @@ class RunFolder:
         return self.root / "store.api"
 
     @property
+    def gateways(self) -> Path:
+        """The file that names trustless gateways, where the run has some."""
+        return self.root / "store.gateways"
+
+    @property
     def place(self) -> places.Place:
         """Where the run's files are."""
-        named = self.api.read_text().split() if self.api.exists() else []
-        return places.Place(folder=self.store.resolve(), api=tuple(named))
+        api, gateways = (tuple(file.read_text().split()) if file.exists() else () for file in (self.api, self.gateways))
+        return places.Place(folder=self.store.resolve(), api=api, gateways=gateways)
 
     @property
     def holders(self) -> Path:
         """One folder for each simulated holder."""
         return self.root / "holders"
+
+    @property
+    def invites(self) -> Path:
+        """One file for each invitation that nobody has taken up."""
+        return self.root / "invites"
+
+    @property
+    def expected(self) -> Path:
+        """The file of the keys that may enrol by themselves."""
+        return self.root / "expected.json"
+
+    @property
+    def aggregators(self) -> Path:
+        """The file of the names that are to be aggregators."""
+        return self.root / "aggregators.json"
+
+    @property
+    def address(self) -> Path:
+        """The file that names the URL of the service that runs with the run."""
+        return self.root / "address"
 
     @property
     def metrics(self) -> Path:
@@ -166,20 +195,16 @@ class RunFolder:
 
         It is on disk before the round that names its recipient opens, so a crash in between cannot lose a round.
         """
-        path = self._identity_path(number)
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            durable.write(path, str(recipients.X25519Identity.generate()).encode() + b"\n", mode=0o600)
-        return path.read_text().strip()
+        return self.identities.made(number)
 
-    def forget_identities(self, committed: int) -> None:
-        """Delete the age identities of rounds up to `committed`: their audit window is over, or they are on the ledger."""
-        for path in (self.root / "keys" / "rounds").glob("*.age"):
-            if int(path.stem) <= committed:
-                path.unlink()
+    def forget_identities(self, committed: int, *, but: Collection[int] = ()) -> None:
+        """Delete, durably, the age identities of rounds up to `committed`, but for those of some rounds."""
+        self.identities.forget(committed, but=but)
 
-    def _identity_path(self, number: int) -> Path:
-        return self.root / "keys" / "rounds" / f"{number}.age"
+    @property
+    def identities(self) -> identities.Identities:
+        """The age identities of its rounds."""
+        return identities.Identities(root=self.root / "keys" / "rounds")
 
 
 def newest(runs: Path, *, checkpoint: str | None = None) -> RunFolder:

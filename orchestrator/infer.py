@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from client import agreement, checkpoint, training
+from client import agreement, checkpoint, testset, training
 from exchange import places
+from exchange import store as stores
 from ledger import history, statements
 from orchestrator import errors, folder, journal, settlement
 
@@ -22,15 +23,17 @@ class Model:
         agreed: its run.
         lineage: CIDs from the initial weights to this one.
         checkpoint: the weights.
+        store: the run's files.
     """
 
     agreed: agreement.Agreement
     lineage: tuple[str, ...]
     checkpoint: checkpoint.Checkpoint
+    store: stores.Store
 
     def judge(self) -> training.Judged:
         """What it is worth on the task's public test set."""
-        return training.evaluate(self._flat(), self.checkpoint.weights, self.agreed.task.test())
+        return training.evaluate(self._flat(), self.checkpoint.weights, testset.load(self.agreed.task, self.store))
 
     def predict(self, inputs: np.ndarray) -> list[int]:
         """The class of each input.
@@ -43,7 +46,7 @@ class Model:
         """
         model = self._flat()
         model.load(self.checkpoint.weights)
-        wanted = tuple(self.agreed.task.test().inputs.shape[1:])
+        wanted = self.agreed.task.schema.shape
         if inputs.shape[1:] != wanted:
             raise errors.ConfigError(
                 f"inputs have shape {inputs.shape}, expected (examples, {', '.join(map(str, wanted))})"
@@ -87,7 +90,8 @@ def load(where: folder.RunFolder, cid: str | None) -> Model:
             f"the log of {where.root} commits to no checkpoint {wanted}; the latest is {committed[-1]}"
         )
     lineage = committed[: committed.index(wanted) + 1]
-    return Model(agreed=agreed, lineage=tuple(lineage), checkpoint=_verified(where, agreed, lineage))
+    store = places.open(where.place)
+    return Model(agreed=agreed, lineage=tuple(lineage), checkpoint=_verified(store, agreed, lineage), store=store)
 
 
 def read_inputs(path: Path) -> np.ndarray:
@@ -114,8 +118,8 @@ def read_inputs(path: Path) -> np.ndarray:
     return read
 
 
-def _verified(where: folder.RunFolder, agreed: agreement.Agreement, lineage: Sequence[str]) -> checkpoint.Checkpoint:
-    store, parent = places.open(where.place), ""
+def _verified(store: stores.Store, agreed: agreement.Agreement, lineage: Sequence[str]) -> checkpoint.Checkpoint:
+    parent = ""
     for number, cid in enumerate(lineage):
         file = store.get(cid, limit=settlement.file_limit(agreed))
         found = checkpoint.decode(file, cid, agreed.specs)

@@ -2,24 +2,14 @@
 
 import logging
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from ledger import (
-    checkpoint,
-    cosignature,
-    dsse,
-    errors,
-    history,
-    keys,
-    log,
-    membership,
-    mldsa,
-    note,
-    policy,
-    statements,
-)
-from orchestrator import witnessing
+from ledger import authority, checkpoint, cosignature, dsse, errors, history, keys, log, mldsa, note, policy, statements
+from orchestrator import record, witnessing
+
+claimed, coordinator, opened, read_note = record.claimed, record.coordinator, record.opened, record.read_note
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +24,6 @@ class Journal:
         second: a key of the coordinator that signs checkpoints too; None for none.
 
     Attributes:
-        history: the fold of all entries.
-        rotations: the coordinator's changes of key, in order.
         seconds: wall time spent on the log since the caller last set it to zero.
     """
 
@@ -50,77 +38,104 @@ class Journal:
         self._second = second
         self._witnesses = witnesses
         self._origin = named(path, key.public)
-        self._log = opened(path, self._origin)
-        self.history = history.EMPTY
-        self.rotations: list[dsse.Envelope] = []
-        self._opening: dsse.Envelope | None = None
+        self._record = record.Record(path, self._origin)
+        self._published = 0
         self.seconds = 0.0
         try:
-            for entry in self._log.entries():
-                self._follow(history.apply(self.history, entry.seq, entry.envelope), entry.envelope)
             self._require_key()
         except errors.LedgerError:
-            self._log.close()
+            self._record.close()
             raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._log.close()
+        self._record.close()
+
+    @property
+    def history(self) -> history.History:
+        """The fold of all entries that were read."""
+        return self._record.history
+
+    @property
+    def rotations(self) -> list[dsse.Envelope]:
+        """The coordinator's changes of key, in order."""
+        return self._record.rotations
 
     @property
     def genesis(self) -> dsse.Envelope:
         """The first entry."""
-        return next(iter(self._log.entries(0, 1))).envelope
+        return next(self._record.entries(0, 1)).envelope
 
     @property
     def opening(self) -> dsse.Envelope | None:
         """The statement that opened the latest round, under the present key whichever key it was when it was appended."""
-        return None if self._opening is None else dsse.sign(self._opening.payload, self._key)
+        return None if self._record.opening is None else dsse.sign(self._record.opening.payload, self._key)
+
+    def said(self) -> Iterator[statements.Predicate]:
+        """What every entry that was read states, from the first on."""
+        return (statements.parse(entry.envelope.payload) for entry in self._record.entries(0))
 
     def sign(self, *written: statements.Predicate) -> list[dsse.Envelope]:
         """Statements under the coordinator's key."""
         return [dsse.sign(statements.build(statement), self._key) for statement in written]
 
-    def append(self, *envelopes: dsse.Envelope) -> None:
-        """Append all of `envelopes` or, where the rules refuse one, none.
+    def refresh(self) -> bool:
+        """Whether others appended something, which is in `history` now.
 
         Raises:
+            LogError: the log cannot be read, or is damaged.
+            StatementError, SignatureError, HistoryError: an entry does not fit those before it.
+            KeyFileError: the coordinator's key has changed, so what this one signs counts no more.
+        """
+        start = time.perf_counter()
+        grown = self._record.refresh()
+        if grown:
+            self._require_key()
+        self.seconds += time.perf_counter() - start
+        return grown
+
+    def append(self, *envelopes: dsse.Envelope, still: record.Still = lambda _: True) -> int:
+        """The position of the first of `envelopes`, all appended or, where the rules refuse one, none.
+
+        They are judged by the log as it then stands, with what others appended meanwhile.
+
+        Args:
+            envelopes: what to append, at least one.
+            still: whether what was decided by an earlier history holds by this one.
+
+        Raises:
+            ConflictError: it does not; nothing was appended. Decide anew.
             StatementError: one is not well-formed.
             SignatureError: one is not signed by its author.
             HistoryError: one does not fit what the log says.
-            ConflictError: somebody else appended first.
+            LogError: the store refused.
         """
         start = time.perf_counter()
-        if self._log.size != self.history.size:
-            message = f"the log has {self._log.size} entries, expected the {self.history.size} known here"
-            raise errors.ConflictError(f"{message}: another process is going on with the same run; stop one of the two")
-        after = [self.history]
-        for envelope in envelopes:
-            after.append(history.apply(after[-1], after[-1].size, envelope))
-        self._log.append(envelopes, head=self._log.head)
-        for envelope, known in zip(envelopes, after[1:], strict=True):
-            self._follow(known, envelope)
+        first = self._record.append(*envelopes, still=still)
         self.seconds += time.perf_counter() - start
+        return first
 
     def publish(self) -> None:
-        """Sign and release a checkpoint of the log as it stands, and have it cosigned; what lacks of that is a warning."""
+        """Sign and release a checkpoint of all that was read, and have it cosigned; what lacks of that is a warning.
+
+        Entries that others appended and nobody here has judged stay outside it.
+        """
         start = time.perf_counter()
-        signed = self._log.publish(self._key)
+        signed = self._record.log.publish(self._key, self.history.size)
         if self._second is not None:
             signer = cosignature.Signer(name=self._origin, key=self._second)
-            signed = self._log.endorse(note.sign(note.split(signed)[0], [signer], int(time.time())))
-        if self._witnesses is not None and (lacking := witnessing.endorse(self._log, signed, self._witnesses)):
+            signed = self._record.log.endorse(note.sign(note.split(signed)[0], [signer], int(time.time())))
+        if self._witnesses is not None and (lacking := witnessing.endorse(self._record.log, signed, self._witnesses)):
             logger.warning("%s", lacking)
+        self._published = self.history.size
         self.seconds += time.perf_counter() - start
 
-    def _follow(self, after: history.History, envelope: dsse.Envelope) -> None:
-        if after.phase == history.Phase.OPEN and self.history.phase != history.Phase.OPEN:
-            self._opening = envelope
-        if after.coordinator in self.history.members and coordinator(after).key != coordinator(self.history).key:
-            self.rotations.append(envelope)
-        self.history = after
+    def keep_published(self) -> None:
+        """Nothing; all that was read is under a checkpoint of this process."""
+        if self.history.size > self._published:
+            self.publish()
 
     def _require_key(self) -> None:
         """The key is the one that counts now, and the log goes by the name that follows from the first."""
@@ -134,30 +149,9 @@ class Journal:
             raise errors.LogError(f"the log goes by {self._origin}, which is not the name of its genesis' key")
 
 
-def coordinator(known: history.History) -> membership.Member:
-    """The coordinator of a log that is not empty."""
-    return membership.named(known.members, known.coordinator or "")
-
-
 def named(path: Path, key: keys.PublicKey) -> str:
     """The origin of the log in `path`: the one its published checkpoint gives, or that of `key` where none is published."""
-    note_path = path.with_name("checkpoint")
-    return _claimed(note_path) if note_path.is_file() else origin(key.fingerprint)
-
-
-def opened(path: Path, name: str, *, read_only: bool = False) -> log.Log:
-    """The log of a run folder, wherever it lies; its published checkpoint lies in the folder.
-
-    Args:
-        path: the SQLite database, or the file `ledger.url` that names a database on a server.
-        name: the log's origin.
-        read_only: write nothing, create nothing.
-
-    Raises:
-        LogError: it cannot be opened, or does not hold what it promised.
-    """
-    place = path.read_text().strip() if path.suffix == ".url" else path
-    return log.Log.open(place, origin=name, published=path.with_name("checkpoint"), read_only=read_only)
+    return claimed(path) if path.with_name("checkpoint").is_file() else origin(key.fingerprint)
 
 
 def published(path: Path) -> log.Log:
@@ -168,16 +162,7 @@ def published(path: Path) -> log.Log:
     Raises:
         LogError: there is no signed checkpoint, or the database does not hold what it promises.
     """
-    note_path = path.with_name("checkpoint")
-    if not note_path.is_file():
-        raise errors.LogError(f"{note_path} is missing: without a signed checkpoint nobody can tell a log cut short")
-    return opened(path, _claimed(note_path), read_only=True)
-
-
-def read_note(path: Path) -> bytes:
-    """The bytes of a published checkpoint, one too many at most: a note that is longer is refused by whoever parses it."""
-    with path.open("rb") as file:
-        return file.read(note.MAX_BYTES + 1)
+    return opened(path, claimed(path), read_only=True)
 
 
 def vouched(path: Path, known: history.History) -> checkpoint.LogCheckpoint:
@@ -201,16 +186,9 @@ def verify(signed: bytes, known: history.History) -> checkpoint.LogCheckpoint:
 
     Reference: docs/protocol.md P5.
     """
-    member = coordinator(known)
-    name = origin(member.key_at(0).fingerprint)
-    return checkpoint.verify(signed, name, member.key_at(checkpoint.unverified(signed, name).size))
+    return authority.verify(signed, known)
 
 
 def origin(fingerprint: str) -> str:
     """The log's name in its checkpoints, unique to the coordinator's key (docs/protocol.md P5)."""
-    return "folkmoot/" + fingerprint.removeprefix("SHA256:").replace("+", "-").replace("/", "_")
-
-
-def _claimed(note_path: Path) -> str:
-    text, _ = note.split(read_note(note_path))
-    return checkpoint.LogCheckpoint.parse(text).origin
+    return authority.origin(fingerprint)

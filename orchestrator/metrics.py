@@ -11,7 +11,7 @@ from typing import Any
 
 from client import worker
 from ledger import durable, log, statements
-from orchestrator import coordinator
+from orchestrator import listener
 
 
 class MetricsFile:
@@ -38,7 +38,7 @@ class MetricsFile:
     def answered(self, reply: worker.Reply) -> None:
         """Nothing to write."""
 
-    def committed(self, report: coordinator.RoundReport) -> None:
+    def committed(self, report: listener.RoundReport) -> None:
         """Add the line of a round."""
         measured = {"bytes": report.ciphertext_bytes, "seconds": {k: round(v, 4) for k, v in report.seconds.items()}}
         with self._path.open("a") as file:

@@ -7,6 +7,8 @@ truth: a reply is a signed offer whose ciphertext is already in the store, and w
 import logging
 import os
 import secrets
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
@@ -177,6 +179,7 @@ class Cluster:
 
 def _start_ray(workers: int) -> None:
     _protect_token()
+    ours = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address="local",
@@ -188,6 +191,8 @@ def _start_ray(workers: int) -> None:
         )
     except (RuntimeError, OSError, ValueError) as error:
         raise errors.PoolError(f"Ray did not start: {error}; pool=inprocess runs without it") from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, ours)  # Ray puts its own in the place of it
 
 
 def _protect_token() -> None:

@@ -10,7 +10,7 @@ from rich.status import Status
 from rich.table import Table
 
 from client import worker
-from orchestrator import coordinator, findings, summary
+from orchestrator import findings, listener, summary
 
 HEADER = "round   accuracy    loss   accepted   rejected      bytes   seconds: train  seal  store  ledger  aggregate"
 
@@ -58,7 +58,27 @@ class Progress:
         self._answers += 1
         self._tell(f"{self._answers} answered, {reply.member} last")
 
-    def committed(self, report: coordinator.RoundReport) -> None:
+    def invited(self, name: str, line: str) -> None:
+        """Print the command that takes up an invitation."""
+        self._console.print(f"{name} is invited; to join:", highlight=False)
+        self._console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+
+    def joined(self, name: str) -> None:
+        """Say who has come."""
+        self._console.print(f"{name} has joined", highlight=False)
+
+    def said(self, sentence: str) -> None:
+        """Print a sentence that stays true."""
+        self._console.print(sentence, highlight=False, markup=False)
+
+    def waiting(self, sentence: str) -> None:
+        """Say what the run waits for: as it changes on a terminal, and else in a line each."""
+        if self._console.is_terminal and self._status is not None:
+            self._tell(sentence)
+        else:
+            self._console.print(sentence, highlight=False)
+
+    def committed(self, report: listener.RoundReport) -> None:
         """Print the line of a round."""
         if not self._headed:
             self._console.print(HEADER, style="bold", highlight=False)
@@ -66,7 +86,7 @@ class Progress:
         commit, seconds = report.commit, report.seconds
         spent = "".join(
             f"{seconds.get(phase, 0.0):>{width}.2f}"
-            for phase, width in (("train", 16), ("seal", 6), ("store", 7), ("ledger", 8), ("aggregate", 11))
+            for phase, width in (("train", 16), ("seal", 6), ("ledger", 8), ("aggregate", 11))
         )
         line = f"{commit.round:>5}{commit.correct / commit.total:>11.4f}{commit.loss_micro / 1e6:>8.3f}"
         counts = f"{len(commit.accepted):>11}{len(commit.rejected):>11}{report.ciphertext_bytes:>11,}"
@@ -108,19 +128,31 @@ def audited(console: Console, report: findings.Report) -> None:
     lines = {
         "recomputed": f"{report.recomputed} of {report.rounds} rounds, from their ciphertext; the plan has {report.planned}",
         "claims": "metrics, examples, runtime, initial weights and task code are as stated, not checked",
+        "destroyed": f"the identities of rounds {report.destroyed}, so nobody can recompute them"
+        if report.destroyed
+        else "no round's identity, as far as the log tells",
         "run": report.run,
         "signed by": report.coordinator,
         "checkpoint": report.checkpoint,
         "log head": report.head,
         "memory": report.before or "not asked, and not remembered",
         "witnesses": ", ".join(report.witnesses) or "none asked for",
+        "final": f"rounds {report.final or 'none'}, with {report.cosignatures} cosignatures each"
+        if report.cosignatures
+        else "no cosignatures asked for",
     }
-    for label, text in lines.items():
+    for label, text in (lines | dict(report.aggregators)).items():
         console.print(f"{label:<12}{text}", highlight=False)
     doubts = (
+        (report.pending, "rounds are not final: too few aggregators have cosigned them"),
+        *((count, f"identities of {name} outlived the audit window") for name, count in report.lingering.items()),
         (
             report.rounds - report.recomputed,
             "rounds are not disclosed: their verdicts, aggregates and credits are claims",
+        ),
+        (
+            report.overdue,
+            "round identities outlived the plan's audit window: the log does not say that they are destroyed",
         ),
         (report.unsigned, "entries at the end are under no signed checkpoint yet"),
         (report.on_word, "updates were rejected as unavailable, which nobody can recompute"),

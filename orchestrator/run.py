@@ -3,13 +3,27 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from exchange import places
 from ledger import durable, log
 from orchestrator import config as config_door
-from orchestrator import coordinator, errors, folder, inprocess, journal, metrics, pool, progress, settings, summary
+from orchestrator import (
+    coordinator,
+    errors,
+    folder,
+    inprocess,
+    journal,
+    listener,
+    metrics,
+    pool,
+    progress,
+    remote,
+    settings,
+    summary,
+)
 
 
 def execute(
-    config: settings.RunConfig, show: progress.Progress, listeners: Sequence[coordinator.Listener] = ()
+    config: settings.RunConfig, show: progress.Progress, listeners: Sequence[listener.Listener] = ()
 ) -> tuple[summary.Summary, Path]:
     """Start or resume the run that `config` describes; its summary, and its folder.
 
@@ -44,10 +58,13 @@ def _read(where: folder.RunFolder) -> log.Log:
     return journal.opened(where.ledger, journal.named(where.ledger, where.coordinator_key().public))
 
 
-def _run(config: settings.RunConfig, where: folder.RunFolder, listeners: Sequence[coordinator.Listener]) -> None:
+def _run(config: settings.RunConfig, where: folder.RunFolder, listeners: Sequence[listener.Listener]) -> None:
     if config.post_quantum:
         where.make_second_key()
-    workers = _pool(config)
+    if config.test:
+        store = places.open(where.place)
+        store.pin(store.put(config.test))
+    workers = _pool(config, where)
     try:
         coordinator.Coordinator(
             where,
@@ -57,23 +74,29 @@ def _run(config: settings.RunConfig, where: folder.RunFolder, listeners: Sequenc
             threads=config.threads,
             listeners=listeners,
             witnesses=config.witnesses,
+            guests={} if config.hosting is None else config.hosting.guests,
         ).run()
+        if isinstance(workers, remote.RemotePool):
+            workers.linger()
     finally:
         workers.close()
 
 
-def _pool(config: settings.RunConfig) -> pool.Pool:
+def _pool(config: settings.RunConfig, where: folder.RunFolder) -> pool.Pool:
+    if config.hosting is not None:
+        return remote.RemotePool(where, config.hosting)
     if config.pool == "inprocess":
         return inprocess.InProcessPool()
     return pool.RayPool(config.workers)
 
 
 def _name_nodes(config: settings.RunConfig, where: folder.RunFolder) -> None:
-    """Nodes come and go, so those of the last command count; what a run comes to does not depend on them."""
-    if config.api:
-        durable.write(where.api, "".join(f"{each}\n" for each in config.api).encode())
-    else:
-        where.api.unlink(missing_ok=True)
+    """Nodes and gateways come and go, so those of the last command count; what a run comes to does not depend on them."""
+    for file, named in ((where.api, config.api), (where.gateways, config.gateways)):
+        if named:
+            durable.write(file, "".join(f"{each}\n" for each in named).encode())
+        else:
+            file.unlink(missing_ok=True)
 
 
 def _require_same_simulation(config: settings.RunConfig, where: folder.RunFolder) -> None:
@@ -85,6 +108,8 @@ def _require_same_simulation(config: settings.RunConfig, where: folder.RunFolder
             durable.write(where.url, config.url.encode() + b"\n")
         return
     hostile, threads = config_door.simulated_in(where.config)
+    if config.hosting is not None:
+        hostile, threads = dict(config.hostile), config.threads  # nobody is played here
     if hostile != dict(config.hostile):
         differs = f"other hostile holders ({hostile or 'none'})"
     elif threads != config.threads:

@@ -7,18 +7,66 @@ from omegaconf import MISSING
 
 @dataclasses.dataclass
 class TaskSchema:
-    """Keys of `task`."""
+    """Keys of `task` that every task has."""
 
     name: str = MISSING
     holders: int = MISSING
     alpha: float = MISSING
-    hidden: int = MISSING
     epochs: int = MISSING
     batch: int = MISSING
     learning_rate: float = MISSING
     momentum: float = MISSING
     batches: int = MISSING
     update_momentum: float = MISSING
+
+
+@dataclasses.dataclass
+class DigitsSchema(TaskSchema):
+    """Keys of `task=digits`."""
+
+    hidden: int = MISSING
+
+
+@dataclasses.dataclass
+class TableSchema(TaskSchema):
+    """Keys of `task=table`."""
+
+    hidden: int = MISSING
+    source: str = MISSING
+    columns: list[str] = MISSING
+    label: str = MISSING
+    classes: list[str] = MISSING
+    centre: list[float] = MISSING
+    spread: list[float] = MISSING
+    test: str = MISSING
+
+
+@dataclasses.dataclass
+class ImagesSchema(TaskSchema):
+    """Keys of `task=images`."""
+
+    channels: int = MISSING
+    classes: list[str] = MISSING
+    test: str = MISSING
+
+
+@dataclasses.dataclass
+class TextSchema(TaskSchema):
+    """Keys of `task=text`."""
+
+    window: int = MISSING
+    stride: int = MISSING
+    embedding: int = MISSING
+    hidden: int = MISSING
+    corpus: str = MISSING
+
+
+TASKS: dict[str, type[TaskSchema]] = {
+    "digits": DigitsSchema,
+    "images": ImagesSchema,
+    "table": TableSchema,
+    "text": TextSchema,
+}
 
 
 @dataclasses.dataclass
@@ -55,6 +103,7 @@ class PrivacySchema:
     """Keys of `privacy`."""
 
     clip_norm: float = MISSING
+    noise_multiplier: float = MISSING
 
 
 @dataclasses.dataclass
@@ -63,6 +112,7 @@ class StoreSchema:
 
     name: str = MISSING
     api: list[str] = MISSING
+    gateways: list[str] = MISSING
 
 
 @dataclasses.dataclass
@@ -80,7 +130,10 @@ class CohortSchema:
     """Keys of `cohort`."""
 
     size: int = MISSING
+    minimum: int = MISSING
+    enough: int = MISSING
     deadline: int = MISSING
+    cosignatures: int = MISSING
 
 
 @dataclasses.dataclass
@@ -90,6 +143,11 @@ class PoolSchema:
     name: str = MISSING
     workers: int = MISSING
     threads: int = MISSING
+    members: list[str] = MISSING
+    aggregators: list[str] = MISSING
+    host: str | None = MISSING
+    port: int | None = MISSING
+    url: str | None = MISSING
 
 
 @dataclasses.dataclass
@@ -122,6 +180,7 @@ class Schema:
     rounds: int = MISSING
     seed: int = MISSING
     disclosure: str = MISSING
+    audit_window: int = MISSING
     lattice: LatticeSchema = MISSING
     credit: CreditSchema = MISSING
     runs: str = MISSING

@@ -7,6 +7,7 @@ answered is the witness' business, but for 404, 405, 408, 413 and 503.
 import asyncio
 import logging
 import socket
+import sys
 import time
 from collections.abc import Callable
 
@@ -20,6 +21,7 @@ PATIENCE = 10.0
 CONNECTIONS = 64
 MOST_CONNECTIONS = 4 * CONNECTIONS
 MAX_HEAD = 16 * 1024
+UNSENT = 128 * 1024  # bytes that the kernel holds of an answer, beside those that are on their way
 
 logger = logging.getLogger(__name__)
 
@@ -74,13 +76,13 @@ def server(app: applications.Starlette, *, patience: float = PATIENCE) -> uvicor
             the server stops.
     """
 
-    class Impatient(_Impatient):
+    class Patient(Impatient):
         seconds = patience
 
     return uvicorn.Server(
         uvicorn.Config(
             app,
-            http=Impatient,
+            http=Patient,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -95,35 +97,48 @@ def server(app: applications.Starlette, *, patience: float = PATIENCE) -> uvicor
     )
 
 
-class _Impatient(h11_impl.H11Protocol):
+class Impatient(h11_impl.H11Protocol):
     """uvicorn's connection, which waits for ever for a request's head and for a client that does not read, with an end to that.
 
-    Above CONNECTIONS the answer is 503; above MOST_CONNECTIONS there is none.
+    Above uvicorn's own limit the answer is 503; above `most` there is none.
+
+    Attributes:
+        seconds: for a head, and for what is sent at once to be taken.
+        most: connections.
     """
 
-    seconds: float
+    seconds: float = PATIENCE
+    most: int = MOST_CONNECTIONS
     _waiting: asyncio.TimerHandle | None = None
     _flushing: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own
+        """Begin to wait for a head, unless there are too many connections."""
         super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
+        if len(self.connections) > self.most:
             transport.abort()
             return
-        # With no allowance, `pause_writing` tells of whatever the client has not taken yet, also when we are closing.
-        transport.set_write_buffer_limits(high=0)
+        # With hardly any allowance, `pause_writing` tells of whatever the client has not taken yet, also when we are closing.
+        # With none, asyncio's TLS takes an empty buffer for a full one.
+        transport.set_write_buffer_limits(high=1)
+        # Else the kernel takes megabytes first, and then nothing for so long that a client which is only slow looks dead.
+        if sys.platform == "linux":
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
         self._waiting = self.loop.call_later(self.seconds, transport.abort)
 
     def pause_writing(self) -> None:
+        """Begin to wait for the client to take what is there."""
         super().pause_writing()
         if self._flushing is None:
             self._flushing = self.loop.call_later(self.seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
+        """The client has taken all."""
         super().resume_writing()
         self._stop_flushing()
 
     def data_received(self, data: bytes) -> None:
+        """Begin to wait for the next head, where this was not the body of a request."""
         super().data_received(data)
         busy = self.cycle is not None and not self.cycle.response_complete
         if busy:
@@ -132,6 +147,7 @@ class _Impatient(h11_impl.H11Protocol):
             self._waiting = self.loop.call_later(self.seconds, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing."""
         self._stop_waiting()
         self._stop_flushing()
         super().connection_lost(exc)

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any, Self
 
 from aggregation import errors as aggregation_errors
-from aggregation import guidance, rules
+from aggregation import guidance
 from client import errors as client_errors
-from client import hostile, plan
+from client import hostile, plan, quorum, taskplan
 from client.tasks import catalogue
 from exchange import address
 from exchange import errors as exchange_errors
 from ledger import canonical, places, policy
-from orchestrator import errors, founding, recall
+from orchestrator import errors, founding, hosting, recall
 
-BACKENDS = {"pool": ("ray", "inprocess"), "store": ("blocks", "ipfs"), "ledger": ("sqlite", "postgres")}
+BACKENDS = {"pool": ("ray", "inprocess", hosting.REMOTE), "store": ("blocks", "ipfs"), "ledger": ("sqlite", "postgres")}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +26,15 @@ class RunConfig:
 
     Attributes:
         plan: what all members agree on.
+        test: file of the public test set that the plan names; empty where every installation has one.
         hostile: behaviour by holder name, of those that are not honest.
-        pool: `ray` or `inprocess`.
+        pool: `ray`, `inprocess` or `remote`.
+        hosting: how holders elsewhere join; None where all are played here.
         workers: processes that train.
         threads: torch threads of each.
         folder: the run folder.
         api: addresses of the IPFS nodes that hold the run's files too; empty for none.
+        gateways: URLs of the trustless gateways that are asked for what is missing; empty for none.
         url: of the database on a server that holds the log; None for SQLite in the run folder.
         witnesses: who is asked to cosign what is published; None for nobody.
         post_quantum: whether checkpoints are signed with an ML-DSA-44 key too.
@@ -39,12 +42,15 @@ class RunConfig:
     """
 
     plan: plan.Plan
+    test: bytes
     hostile: Mapping[str, str]
     pool: str
+    hosting: hosting.Hosting | None
     workers: int
     threads: int
     folder: Path
     api: tuple[str, ...]
+    gateways: tuple[str, ...]
     url: str | None
     witnesses: policy.Policy | None
     post_quantum: bool
@@ -61,7 +67,8 @@ class RunConfig:
         Raises:
             ConfigError: a value outside its range; the message names the key, the value and what would do.
         """
-        pool, attack = values["pool"], values["attack"]["behaviours"]
+        pool = values["pool"]
+        attack = {} if pool["name"] == hosting.REMOTE else values["attack"]["behaviours"]  # nobody is played here
         for group, names in BACKENDS.items():
             if values[group]["name"] not in names:
                 raise errors.ConfigError(
@@ -73,21 +80,28 @@ class RunConfig:
             if pool[key] < 1:
                 raise errors.ConfigError(f"pool.{key} is {pool[key]}, expected at least 1")
         try:
-            agreed = _plan(values)
-            catalogue.load(agreed.task, seed=agreed.seed)
+            settled, test = catalogue.configured(values["task"])
+            agreed = _plan(values, settled)
+            made = catalogue.load(agreed.task, seed=agreed.seed)
             for name in attack.values():
                 hostile.find(name)
-        except (client_errors.PlanError, client_errors.TaskError) as error:
+        except (client_errors.PlanError, client_errors.TaskError, client_errors.DataError) as error:
             raise errors.ConfigError(str(error)) from error
         _require_consistent(agreed, attack)
+        if made.own and pool["name"] != hosting.REMOTE:
+            message = f"task={agreed.task.name} has no data here, and pool.name is {pool['name']!r}"
+            raise errors.ConfigError(f"{message}: choose pool=remote, where holders bring theirs")
         return cls(
             plan=agreed,
+            test=test,
             hostile=attack,
             pool=pool["name"],
+            hosting=hosting.Hosting.read(pool),
             workers=pool["workers"],
             threads=pool["threads"],
             folder=_folder(values, agreed, attack),
             api=_api(values["store"]),
+            gateways=_gateways(values["store"]),
             url=_url(values["ledger"]),
             post_quantum=values["ledger"]["post_quantum"],
             witnesses=None
@@ -120,6 +134,18 @@ def _api(store: Mapping[str, Any]) -> tuple[str, ...]:
     return named
 
 
+def _gateways(store: Mapping[str, Any]) -> tuple[str, ...]:
+    """URLs of trustless gateways. They are written to the run folder, so they hold no secret."""
+    if not store["gateways"]:
+        return ()
+    from exchange import gateway  # noqa: PLC0415 - its client takes a tenth of a second to load
+
+    try:
+        return tuple(gateway.Gateway(each).url for each in store["gateways"])
+    except exchange_errors.PeerError as error:
+        raise errors.ConfigError(f"store.gateways: {error}") from error
+
+
 def _url(ledger: Mapping[str, Any]) -> str | None:
     """The URL of the database of a log on a server; None without. It is written to the run folder, so it holds no secret."""
     name, url = ledger["name"], ledger["url"]
@@ -135,19 +161,24 @@ def _url(ledger: Mapping[str, Any]) -> str | None:
     return str(url)
 
 
-def _plan(values: Mapping[str, Any]) -> plan.Plan:
+def _plan(values: Mapping[str, Any], settled: taskplan.TaskPlan) -> plan.Plan:
     return plan.Plan(
         seed=values["seed"],
         rounds=values["rounds"],
         disclosure=values["disclosure"],
-        task=plan.TaskPlan(**values["task"]),
+        audit_window=values["audit_window"],
+        task=settled,
         rule=_rule(values),
         outer=plan.OuterPlan(**values["outer"]),
         privacy=plan.PrivacyPlan(**values["privacy"]),
         lattice=plan.LatticePlan(**values["lattice"]),
-        cohort=plan.CohortPlan(**values["cohort"]),
+        cohort=plan.CohortPlan(members=_members(values), **values["cohort"]),
         credit=plan.CreditPlan(**values["credit"]),
     )
+
+
+def _members(values: Mapping[str, Any]) -> str:
+    return "invited" if values["pool"]["name"] == hosting.REMOTE else "fixed"
 
 
 def _rule(values: Mapping[str, Any]) -> plan.RulePlan:
@@ -159,6 +190,8 @@ def _rule(values: Mapping[str, Any]) -> plan.RulePlan:
         if asked["pre"] != guidance.AUTO:
             raise errors.ConfigError(f"rule.pre is {asked['pre']!r} while rule.name is auto, expected to be told both")
         cohort = values["cohort"]["size"] or values["task"]["holders"]
+        if _members(values) == "invited":
+            cohort = values["cohort"]["minimum"] or cohort  # as few as there may be
         try:
             chosen = guidance.choose(cohort, asked["byzantine"])
         except aggregation_errors.RuleError as error:
@@ -168,14 +201,15 @@ def _rule(values: Mapping[str, Any]) -> plan.RulePlan:
 
 
 def _require_consistent(agreed: plan.Plan, attack: Mapping[str, str]) -> None:
+    try:
+        quorum.require(agreed)
+    except (aggregation_errors.RuleError, client_errors.PlanError) as error:
+        raise errors.ConfigError(str(error)) from error
+    if agreed.cohort.members == "invited":
+        return
     names = founding.member_names(agreed.task.holders)
     for name in attack:
         if name not in names:
             raise errors.ConfigError(f"attack.behaviours names {name!r}, but the holders are {names[0]} to {names[-1]}")
-    cohort = agreed.cohort.size or len(names)
-    if cohort > len(names):
-        raise errors.ConfigError(f"cohort.size is {cohort}, but there are {len(names)} holders")
-    try:
-        rules.check(agreed.rule.name, agreed.rule.pre, cohort, agreed.rule.byzantine)
-    except aggregation_errors.RuleError as error:
-        raise errors.ConfigError(str(error)) from error
+    if agreed.cohort.size > len(names):
+        raise errors.ConfigError(f"cohort.size is {agreed.cohort.size}, but there are {len(names)} holders")

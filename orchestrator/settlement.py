@@ -10,9 +10,9 @@ one meaning of a round (docs/protocol.md P12-P14).
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -21,6 +21,7 @@ from aggregation import errors as aggregation_errors
 from client import agreement, checkpoint, training, update
 from exchange import errors as exchange_errors
 from exchange import recipients, sealing, tensors, unixfs
+from exchange import store as stores
 from ledger import accounts, context, history, rounds, statements, transfers
 from orchestrator import aggregate, fold, optimizer
 
@@ -34,13 +35,6 @@ REFUSALS = (
     exchange_errors.TensorsError,
     aggregation_errors.LatticeError,
 )
-
-
-class Fetch(Protocol):
-    """Bytes by CID."""
-
-    def __call__(self, cid: str, *, limit: int) -> bytes:
-        """The bytes of `cid`, at most `limit` of them; `ExchangeError` where there are none."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +81,11 @@ def settle(
     offers: Sequence[statements.UpdateOffer],
     identity: str,
     parent: checkpoint.Checkpoint,
-    fetch: Fetch,
+    store: stores.Store,
     unavailable: Mapping[str, str] = MappingProxyType({}),
     finished: rounds.RoundRecord | None = None,
+    *,
+    declined: Collection[str] = (),
 ) -> Settlement:
     """The outcome that the plan prescribes for a sealed round.
 
@@ -99,10 +95,11 @@ def settle(
         offers: the sealed ones, at most one a member.
         identity: text of the age identity that the round's updates are sealed to.
         parent: the checkpoint the round started from.
-        fetch: where ciphertext is read from.
+        store: where ciphertext, and what earlier rounds left, is read from.
         unavailable: members whose ciphertext could not be had when the round was committed, with the reason recorded then;
             an auditor takes it as it stands, since whether bytes could be had is nothing that can be recomputed.
         finished: the round before, None in the first; standing and centered clipping start from what it left.
+        declined: members that said in time that they offer nothing.
 
     Raises:
         StoreError: the store itself fails; that is nobody's fault but the machine's, and no verdict.
@@ -111,19 +108,20 @@ def settle(
     """
     on = lattice.Lattice(sizes=tuple(s.size for s in agreed.specs), exponents=opening.exponents)
     present = [offer for offer in offers if offer.author not in unavailable]
-    rows, refused = _opened(present, agreed, on, identity, fetch)
-    reasons = {name: "no-offer" for name in opening.cohort if name not in rows} | dict(unavailable)
+    rows, refused = _opened(present, agreed, on, identity, store)
+    absent = [name for name in opening.cohort if name not in rows]
+    reasons = {name: "declined" if name in declined else "no-offer" for name in absent} | dict(unavailable)
     reasons |= {name: error.code for name, error in refused.items()}
     accepted = tuple(sorted(rows))
     updates = torch.stack([rows[name] for name in accepted]) if rows else torch.empty((0, on.dim), dtype=torch.int16)
 
     def past() -> fold.Past:
         limit = max(file_limit(agreed), aggregate.MOST_BYTES)
-        return fold.past(agreed, on, finished, lambda cid: fetch(cid, limit=limit))
+        return fold.past(agreed, on, finished, lambda cid: store.get(cid, limit=limit))
 
     folded = fold.fold(agreed, accepted, updates, on, identity, past)
     moved = optimizer.step(
-        agreed, opening, parent, folded.values, lambda cid: fetch(cid, limit=optimizer.limit(agreed))
+        agreed, opening, parent, folded.values, lambda cid: store.get(cid, limit=optimizer.limit(agreed))
     )
     after = moved.checkpoint_file
     scores = credit.gram_scores(updates, folded.values) if accepted else []
@@ -187,9 +185,8 @@ def sealed_offers(known: history.History) -> list[statements.UpdateOffer]:
 
 
 def update_limit(agreed: agreement.Agreement) -> int:
-    """Bytes that a sealed update of this run may have: two for each parameter, chunk tags, and 128 KiB for its headers."""
-    parameters = sum(spec.size for spec in agreed.specs)
-    return 2 * parameters + parameters // 2048 + 2**17
+    """Bytes that a sealed update of this run may have."""
+    return update.limit(sum(spec.size for spec in agreed.specs))
 
 
 def file_limit(agreed: agreement.Agreement) -> int:
@@ -202,14 +199,14 @@ def _opened(
     agreed: agreement.Agreement,
     on: lattice.Lattice,
     identity: str,
-    fetch: Fetch,
+    store: stores.Store,
 ) -> tuple[dict[str, torch.Tensor], dict[str, exchange_errors.ExchangeError | aggregation_errors.AggregationError]]:
     """By member: the updates that open, and what is wrong with the others."""
     rows: dict[str, torch.Tensor] = {}
     refused: dict[str, exchange_errors.ExchangeError | aggregation_errors.AggregationError] = {}
     for offer in sorted(offers, key=lambda each: each.author):
         try:
-            rows[offer.author] = _open(offer, agreed, on, identity, fetch)
+            rows[offer.author] = _open(offer, agreed, on, identity, store)
         except REFUSALS as error:
             refused[offer.author] = error
     return rows, refused
@@ -220,17 +217,14 @@ def _open(
     agreed: agreement.Agreement,
     on: lattice.Lattice,
     identity: str,
-    fetch: Fetch,
+    store: stores.Store,
 ) -> torch.Tensor:
     bound = context.context_digest(offer.run, offer.round, offer.parent, offer.author)
     limit = update_limit(agreed)
     if offer.size > limit:
         raise exchange_errors.TooLargeError(f"{offer.author} offers {offer.size} bytes, an update has at most {limit}")
-    ciphertext = fetch(offer.ciphertext, limit=offer.size)
-    if len(ciphertext) != offer.size:
-        raise exchange_errors.SealError(f"{offer.author} offered {offer.size} bytes, the store has {len(ciphertext)}")
-    reader = recipients.parse_identity(identity)
-    file = sealing.unseal(ciphertext, identities=[reader], context=bound)
+    readers = [recipients.parse_identity(identity)]
+    file = sealing.collect(store, offer.ciphertext, size=offer.size, identities=readers, context=bound)
     return update.decode(file, agreed.specs, on, context=bound)
 
 

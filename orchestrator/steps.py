@@ -5,12 +5,22 @@
 The shell (`orchestrator.coordinator`) carries effects out and reports back as events. After a crash the ledger is replayed
 and `resume` gives the same next step, so no state lives outside the ledger but the patience with slow members.
 
-    idle -> Open -> [open: Ask, Append ...] -> Seal -> [sealed] -> Settle -> idle ... -> Finish
+    idle -> [Entitle] -> Open -> [open: Ask, Append ...] -> Seal -> [sealed] -> Settle -> idle ... -> Finish
+
+Where too few holders are there for a round, or too few have offered when its time is over, it waits and says so (Wait).
 """
 
 import dataclasses
 
+from client import quorum
 from ledger import history
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Entitle:
+    """Make these members holders: they came as they were invited or expected."""
+
+    members: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +39,10 @@ class Ask:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Append:
-    """Append this member's offer."""
+    """Append what this member said: an offer or a decline."""
 
     member: str
-    offer: bytes
+    said: bytes
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,26 +56,61 @@ class Settle:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Nothing can go on until others act.
+
+    Attributes:
+        number: the round that waits, open or yet to be opened.
+        present: holders that there are, or offers that are in.
+        needed: how many there must be.
+        missing: members of the open round's cohort that have not answered; nobody while the round is not open.
+    """
+
+    number: int
+    present: int
+    needed: int
+    missing: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Finish:
     """All rounds of the plan are done."""
 
 
-Effect = Open | Ask | Append | Seal | Settle | Finish
+Effect = Entitle | Open | Ask | Append | Seal | Settle | Wait | Finish
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """The ledger moved to `history`, by this process or before it started."""
+    """The ledger moved to `history`, by this process, by another or before it started.
+
+    Attributes:
+        history: what it says now.
+        joined: members without a role that came as they were invited or expected.
+    """
+
+    history: history.History
+    joined: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Outrun:
+    """Others appended first, and what was to be said no longer fits: it is decided anew.
+
+    Attributes:
+        history: what the ledger says now.
+    """
 
     history: history.History
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """A member answered: with an offer, or with None when it declined or failed."""
+    """A member answered: with an offer, with a decline, or with neither when nothing can be had of it."""
 
     member: str
     offer: bytes | None
+    decline: bytes | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +118,7 @@ class Ticked:
     """Time passed."""
 
 
-Event = Recorded | Answered | Ticked
+Event = Recorded | Outrun | Answered | Ticked
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,20 +129,31 @@ class State:
         rounds: of the plan.
         deadline: seconds a round stays open for those that have not answered.
         history: what the ledger says.
+        minimum: offers that a seal must list, unless everybody has answered; holders that a round must have to be opened.
+        enough: offers on the ledger that suffice to seal at once; 0 for those of the whole cohort.
+        waits: whether holders may still come, so that a round for which there are too few waits for them.
         asked: monotonic second when this process asked the open round's members, or None if it has not.
         answered: members that answered this process in the open round.
         sealing: the open round is about to be sealed; an event that was on its way does not seal it twice.
+        said: what was last waited for, so that it is said once.
     """
 
     rounds: int
     deadline: int
     history: history.History
+    minimum: int = 0
+    enough: int = 0
+    waits: bool = False
     asked: float | None = None
     answered: frozenset[str] = frozenset()
     sealing: bool = False
+    said: Wait | None = None
 
 
-def step(state: State, event: Event, now: float) -> tuple[State, tuple[Effect, ...]]:
+Step = tuple[State, tuple[Effect, ...]]
+
+
+def step(state: State, event: Event, now: float) -> Step:
     """The next state, and what to do to get beyond it.
 
     Args:
@@ -109,39 +165,74 @@ def step(state: State, event: Event, now: float) -> tuple[State, tuple[Effect, .
     """
     match event:
         case Recorded():
-            return _recorded(dataclasses.replace(state, history=event.history), now)
+            entitle = (Entitle(members=event.joined),) if event.joined else ()
+            known = dataclasses.replace(state, history=event.history)
+            after, effects = _recorded(known, now, joining=bool(entitle))
+            return after, entitle + effects
+        case Outrun():
+            return _recorded(dataclasses.replace(state, history=event.history, sealing=False), now, joining=False)
         case Answered():
             waiting = dataclasses.replace(state, answered=state.answered | {event.member})
-            append = (Append(member=event.member, offer=event.offer),) if event.offer is not None else ()
-            after, seal = (waiting, ()) if _missing(waiting) else _seal(waiting)
-            return after, append + seal
+            if event.decline is not None:
+                return waiting, (Append(member=event.member, said=event.decline),)  # and the ledger moves once more
+            if event.offer is None:
+                return _weighed(waiting, now)
+            after, seal = (waiting, ()) if _missing(waiting) else _weighed(waiting, now, coming=event.member)
+            return after, (Append(member=event.member, said=event.offer), *seal)
         case Ticked():
-            late = state.asked is not None and now - state.asked >= state.deadline
-            return _seal(state) if late and state.history.phase == history.Phase.OPEN else (state, ())
+            return _weighed(state, now)
 
 
-def _recorded(state: State, now: float) -> tuple[State, tuple[Effect, ...]]:
+def _recorded(state: State, now: float, *, joining: bool) -> Step:
     phase = state.history.phase
     if phase == history.Phase.IDLE:
-        fresh = dataclasses.replace(state, asked=None, answered=frozenset(), sealing=False)
-        done = state.history.round >= state.rounds
-        return fresh, (Finish(),) if done else (Open(number=state.history.round + 1),)
-    if phase == history.Phase.OPEN:
-        if state.asked is not None:
-            return state, ()
-        asked = dataclasses.replace(state, asked=now)
-        missing = _missing(state)
-        return (asked, (Ask(members=missing),)) if missing else _seal(asked)
-    return state, (Settle(),)
+        return _between(dataclasses.replace(state, asked=None, answered=frozenset(), sealing=False), joining=joining)
+    if phase != history.Phase.OPEN:
+        return state, (Settle(),)
+    if state.asked is not None:
+        return _weighed(state, now)
+    asked = dataclasses.replace(state, asked=now, said=None)
+    missing = _missing(state)
+    return (asked, (Ask(members=missing),)) if missing else _weighed(asked, now)
 
 
-def _seal(state: State) -> tuple[State, tuple[Effect, ...]]:
-    return dataclasses.replace(state, sealing=True), () if state.sealing else (Seal(),)
+def _between(state: State, *, joining: bool) -> Step:
+    number, present = state.history.round + 1, len(quorum.holders(state.history))
+    if number > state.rounds:
+        return state, (Finish(),)
+    if joining:
+        return state, ()  # the ledger moves once more, when they are entitled
+    if state.waits and present < state.minimum:
+        return _waiting(state, Wait(number=number, present=present, needed=state.minimum))
+    return state, (Open(number=number),)
+
+
+def _weighed(state: State, now: float, *, coming: str | None = None) -> Step:
+    """Seal the open round, or wait on.
+
+    Args:
+        state: as it stands.
+        now: as for `step`.
+        coming: a member whose offer is appended before the next event.
+    """
+    if state.asked is None or state.sealing or state.history.phase != history.Phase.OPEN:
+        return state, ()
+    offered = state.history.offers.keys() | ({coming} if coming else set())
+    missing = _missing(state)
+    suffices = state.enough and len(offered) >= state.enough
+    if missing and not suffices and now - state.asked < state.deadline:
+        return state, ()
+    unanswered = tuple(name for name in quorum.unanswered(state.history) if name != coming)
+    if len(offered) >= state.minimum or not unanswered:
+        return dataclasses.replace(state, sealing=True), (Seal(),)
+    number = state.history.round + 1
+    return _waiting(state, Wait(number=number, present=len(offered), needed=state.minimum, missing=unanswered))
+
+
+def _waiting(state: State, wait: Wait) -> Step:
+    return dataclasses.replace(state, said=wait), () if state.said == wait else (wait,)
 
 
 def _missing(state: State) -> tuple[str, ...]:
-    """Members of the open round that have neither offered nor answered."""
-    opening = state.history.open_round
-    if opening is None:
-        return ()
-    return tuple(name for name in opening.cohort if name not in state.history.offers and name not in state.answered)
+    """Members of the open round that have answered neither on the ledger nor this process."""
+    return tuple(name for name in quorum.unanswered(state.history) if name not in state.answered)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from client import agreement, checkpoint, holder, hostile, policy, training, worker
-from client.tasks import catalogue
+from client import agreement, checkpoint, holder, hostile, policy, spending, training, worker
 from exchange import blocks, recipients
 from ledger import dsse, history, keys, log, statements
 from orchestrator import config, coordinator, folder, founding, inprocess, journal, opening, progress, settings
@@ -61,7 +60,7 @@ class Federation:
         self.agreed = agreement.Agreement.read(self.envelopes[0])
         self.identity = recipients.X25519Identity.generate()
         self.model = training.FlatModel(self.agreed.task.model(), training.torch.device("cpu"))
-        self.say(opening.prescribe(self.agreed, self.history, [str(self.identity.recipient)], self.get))
+        self.say(opening.prescribe(self.agreed, self.history, str(self.identity.recipient), self.get))
 
     def append(self, envelope: dsse.Envelope) -> None:
         self.history = history.apply(self.history, self.history.size, envelope)
@@ -87,16 +86,11 @@ class Federation:
 
     def consent(self, **changes: object) -> policy.Policy:
         """A policy that admits this run, but for `changes`."""
-        agreed = self.agreed.plan
-        whole = policy.Policy(
-            coordinators=frozenset({self.agreed.coordinator.fingerprint}),
-            tasks=frozenset({catalogue.digest(agreed.task)}),
-            disclosures=frozenset({agreed.disclosure}),
-            recipients=1,
-            rounds=agreed.rounds,
-            clip_norm=agreed.privacy.clip_norm,
-        )
+        whole = policy.Policy.narrowest(self.agreed)
         return dataclasses.replace(whole, **changes)
+
+    def spent(self, name: str) -> spending.Spending:
+        return spending.Spending(self.folder / "holders" / name / "spending.jsonl")
 
     def holder(self, name: str, *, behaviour: str | None = None, consent: policy.Policy | None = None) -> holder.Holder:
         kind = hostile.find(behaviour) if behaviour else holder.Holder
@@ -104,7 +98,8 @@ class Federation:
             name=name,
             key=self.keys[name],
             consent=consent or self.consent(),
-            number=self.names.index(name),
+            spent=self.spent(name),
+            examples=self.agreed.task.shard(self.names.index(name)),
             agreed=self.agreed,
             store=self.store,
             outbox_path=self.folder / "holders" / name / "offer.json",

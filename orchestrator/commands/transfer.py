@@ -95,7 +95,9 @@ class _Sink:
 
 
 def _bar() -> progress.Progress:
-    return progress.Progress(*COLUMNS, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    # Where there is no terminal, an empty line would be left of it.
+    return progress.Progress(*COLUMNS, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _check_free(path: Path) -> None:

@@ -1,5 +1,6 @@
 """The block store as a trustless gateway: what the specification says, and clients that do not behave."""
 
+import asyncio
 import contextlib
 import io
 import os
@@ -308,6 +309,68 @@ def test_a_client_that_does_not_read(tmp_path: Path, form: str, pause: float | N
                     cut = True
         assert cut
         assert time.monotonic() - start < 7 * PATIENCE
+
+
+@pytest.mark.parametrize("form", ["raw", "car"])
+@pytest.mark.parametrize(("slowest", "whole"), [(1e7, False), (1e3, True)])
+def test_a_client_that_is_slow_on_the_whole(tmp_path: Path, form: str, slowest: float, whole: bool) -> None:
+    """31, 35: who takes each piece in time, and yet less a second than asked for, is left; who takes enough has it all."""
+    data = os.urandom(16 * MIB)
+    name = blocks.BlockStore(tmp_path, fsync="never").put(data)
+    leaves = [str(unixfs.of(data[start : start + MIB])) for start in range(0, len(data), MIB)]
+    asked = [f"{name}?format=car"] if form == "car" else [f"{leaf}?format=raw" for leaf in leaves]
+    heads = "".join(f"GET /ipfs/{each} HTTP/1.1\r\nHost: h\r\n\r\n" for each in asked)
+    limits = blockservice.Limits(grace=PATIENCE / 2, slowest=slowest)
+    with (
+        gateways.served(tmp_path, limits, patience=1.0 if whole else 20.0) as where,
+        connected(where, heads.encode(), buffer=4096) as sock,
+    ):
+        taken, end = 0, time.monotonic() + 2 * PATIENCE
+        while time.monotonic() < end:
+            taken += len(sock.recv(16384))
+            time.sleep(0.02)
+        sock.settimeout(0.5)
+        with contextlib.suppress(TimeoutError):  # it stays open after whole answers
+            while got := len(sock.recv(1 << 20)):
+                taken += got
+    assert (taken > len(data)) is whole
+
+
+def test_a_client_that_leaves_little_unread(tmp_path: Path) -> None:
+    """35: an answer that waits in our own memory, though it is short, does not hold its connection for ever."""
+    name = blocks.BlockStore(tmp_path, fsync="never").put(os.urandom(40_000))
+    head = f"GET /ipfs/{name}?format=raw HTTP/1.1\r\nHost: h\r\n\r\n".encode()
+    with (
+        gateways.served(tmp_path, patience=PATIENCE, buffer=4096) as where,
+        connected(where, head, buffer=4096) as sock,
+    ):
+        time.sleep(3 * PATIENCE)
+        assert len(heard(sock)) < 40_000
+
+
+def test_nothing_is_read_for_a_client_that_is_gone(tmp_path: Path) -> None:
+    """35: once the connection is closed the rest of a CAR is not read from disk."""
+    read: list[cid.Cid | str] = []
+
+    class Counted(blocks.BlockStore):
+        def block(self, name: cid.Cid | str, *, limit: int = MIB) -> bytes:
+            read.append(name)
+            return super().block(name, limit=limit)
+
+    held = Counted(tmp_path, fsync="never")
+    name = held.put(os.urandom(16 * MIB))
+    said = [{"type": "http.request", "body": b"", "more_body": False}]
+    asked = {"path": f"/ipfs/{name}", "query_string": b"format=car", "headers": [], "client": ("127.0.0.1", 1)}
+    scope = {"type": "http", "method": "GET", "root_path": "", **asked}
+
+    async def receive() -> dict[str, object]:
+        return said.pop() if said else {"type": "http.disconnect"}
+
+    async def send(_message: object) -> None:
+        pass
+
+    asyncio.run(blockservice.application(held)(scope, receive, send))
+    assert 1 <= len(read) < 6
 
 
 def test_slow_and_endless_requests(url: str, client: httpx.Client) -> None:

@@ -175,7 +175,7 @@ def test_an_audit_tells_by_its_exit_code(finished: Path) -> None:
     """0 and a report; 1 and the first difference, also as JSON; 2 for a folder that holds no run."""
     good = folkmoot("audit", str(finished), "--json", cwd=finished)
     assert (good.returncode, json.loads(good.stdout)["ok"]) == (0, True)
-    block = next(path for path in (finished / "blocks").rglob("bafk*"))
+    block = next(path for path in (finished / "blocks").glob("??/bafk*"))
     block.chmod(0o644)
     block.write_bytes(b"something else")
     bad = folkmoot("audit", str(finished), "--json", cwd=finished)
@@ -231,7 +231,7 @@ def test_a_checkpoint_is_as_good_as_its_parents(finished: Path, tmp_path: Path) 
     with journal.published(finished / "ledger.sqlite") as record:
         first = statements.parse(next(iter(record.entries(0, 1))).envelope.payload)
     assert isinstance(first, statements.Genesis)
-    next((finished / "blocks").rglob(first.checkpoint)).unlink()
+    next((finished / "blocks").glob(f"??/{first.checkpoint}")).unlink()
     result = folkmoot("infer", str(finished), cwd=tmp_path)
     assert (result.returncode, first.checkpoint in result.stderr) == (1, True)
 

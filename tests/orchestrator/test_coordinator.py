@@ -194,7 +194,7 @@ def test_metrics_follow_the_ledger(finished: Path, execute: Callable) -> None:
     path = finished / "metrics.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["round"] for line in lines] == [1, 2]
-    assert set(lines[0]["seconds"]) == {"train", "seal", "store", "ledger", "aggregate", "round"}
+    assert set(lines[0]["seconds"]) == {"train", "seal", "ledger", "aggregate", "round"}
     path.write_text(path.read_text().replace('"accuracy": 0.', '"accuracy": 1.')[:-20] + "\n{}\n[1]\n\xff\n")
     execute(finished)
     rebuilt = [json.loads(line) for line in path.read_text().splitlines()]

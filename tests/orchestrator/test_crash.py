@@ -130,13 +130,14 @@ def test_killed_workers_and_groups_end_at_the_same_bits(tmp_path: Path, undistur
 
 
 @pytest.mark.ray
-def test_ctrl_c_stops_cleanly(tmp_path: Path) -> None:
-    """Exit code 130, a line that says how to resume, and no Ray process left behind."""
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_sigterm_stop_cleanly(tmp_path: Path, number: int, code: int) -> None:
+    """Exit code 130 or 143, a line that says how to resume, and no Ray process left behind."""
     root = tmp_path / "run"
     process = start(root, "rounds=200")
     assert wait_for(root, process, 60)
-    os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(timeout=60) == 130
+    os.kill(process.pid, number) if number == signal.SIGTERM else os.killpg(process.pid, number)
+    assert process.wait(timeout=60) == code
     assert "To resume: folkmoot run" in (tmp_path / "run.log").read_text()
     listing = subprocess.run(["ps", "-eo", "sid,args"], capture_output=True, text=True, check=True).stdout
     ours = [line for line in listing.splitlines() if line.split(None, 1)[0] == str(process.pid) and "ray" in line]

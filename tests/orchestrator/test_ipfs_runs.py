@@ -107,6 +107,22 @@ def test_a_node_that_is_killed_in_a_round_costs_nothing(
         ipfs[0].start()
 
 
+def test_a_node_that_was_away_is_given_what_it_is_owed(
+    tmp_path: Path, ipfs: tuple[nodes.Node, nodes.Node], caplog: pytest.LogCaptureFixture
+) -> None:
+    """38: a run whose one node is gone goes on; started again with the node there, it puts there all that the log names."""
+    root = tmp_path / "run"
+    ipfs[0].kill()
+    try:
+        conduct(root, ipfs[0].api)
+    finally:
+        ipfs[0].start()
+    assert all(f"{name} is owed to 1 of {ipfs[0].api}" in caplog.text for name in named(root))
+    conduct(root, ipfs[0].api)
+    assert named(root) <= {str(name) for name in stores.IpfsStore(ipfs[0].api).pins()}
+    assert not list((folder.RunFolder(root=root).place.folder / "blocks" / "owed").iterdir())
+
+
 ROGUES = {
     "hangs": rogue.silent,
     "trickles": rogue.endless(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", pause=0.05),

@@ -1,9 +1,11 @@
 """Keys that change and members that are revoked, in the middle of a run: it goes on, and audits."""
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -13,13 +15,13 @@ from exchange import store as stores
 from ledger import dsse, history, keys, log, membership, statements, transfers
 from ledger import errors as ledger_errors
 from orchestrator import (
-    coordinator,
     errors,
     findings,
     folder,
     infer,
     journal,
     keyring,
+    listener,
     progress,
     replay,
     run,
@@ -37,7 +39,7 @@ class AfterFirst:
     def answered(self, reply: worker.Reply) -> None:
         pass
 
-    def committed(self, report: coordinator.RoundReport) -> None:
+    def committed(self, report: listener.RoundReport) -> None:
         raise KeyboardInterrupt
 
 
@@ -122,7 +124,7 @@ def test_an_offer_of_the_outbox_is_signed_anew(tmp_path: Path, execute: Callable
         assert record.opening is not None
         opened = record.opening
     start = next(each.checkpoint for each in said(root) if isinstance(each, statements.Genesis))
-    file = coordinator.np.frombuffer(_store(where).get(start, limit=2**24), dtype=coordinator.np.uint8)
+    file = np.frombuffer(_store(where).get(start, limit=2**24), dtype=np.uint8)
     made = world.contribute("holder-03", opened.to_bytes(), file).offer
     assert made is not None
     keyring.rotate(where, "holder-03")
@@ -223,9 +225,7 @@ def test_too_few_holders_are_said_to_be_too_few(halfway: Path, execute: Callable
     assert audit(halfway).rounds == 1
     opened = next(each for each in said(halfway) if isinstance(each, statements.RoundOpen))
     commit = next(each for each in said(halfway) if isinstance(each, statements.RoundCommit))
-    forced = coordinator.dataclasses.replace(
-        opened, round=2, parent=commit.checkpoint, cohort=("holder-00", "holder-01")
-    )
+    forced = dataclasses.replace(opened, round=2, parent=commit.checkpoint, cohort=("holder-00", "holder-01"))
     with journal.Journal(where.ledger, where.coordinator_key()) as record:
         record.append(*record.sign(forced))
         record.publish()
@@ -237,7 +237,7 @@ def test_a_reversal_is_reported_as_the_operators_word(halfway: Path, execute: Ca
     """Credit taken back stays in the record; the audit counts it, for it cannot know why."""
     where = folder.RunFolder(root=halfway)
     paid = next(each for each in said(halfway) if isinstance(each, statements.CreditTransfer))
-    undone = coordinator.dataclasses.replace(
+    undone = dataclasses.replace(
         paid,
         id=transfers.reversal_id(1),
         code="reversal",

@@ -27,9 +27,9 @@ def states(root: Path) -> list[Path]:
         said = [statements.parse(entry.envelope.payload) for entry in record.entries()]
     found = []
     for commit in (each for each in said if isinstance(each, statements.RoundCommit)):
-        (path,) = root.glob(f"blocks/*/{commit.checkpoint}")
+        (path,) = root.glob(f"blocks/??/{commit.checkpoint}")
         with safetensors.safe_open(path, framework="numpy") as file:
-            found += root.glob(f"blocks/*/{file.metadata()['outer']}")
+            found += root.glob(f"blocks/??/{file.metadata()['outer']}")
     return found
 
 
@@ -97,7 +97,7 @@ def test_a_state_that_is_made_up_is_named(tmp_path: Path, disclosure: str, named
         world.contribute(name)
     opened = world.agreed.opening(world.opening)
     offers = world.seal()
-    outcome = settlement.settle(world.agreed, opened, offers, str(world.identity), world.start, world.store.get)
+    outcome = settlement.settle(world.agreed, opened, offers, str(world.identity), world.start, world.store)
     assert outcome.state_file is not None
     made_up = outcome.state_file[:-8] + bytes(8)
     assert outcome.standing_file is not None
@@ -142,6 +142,6 @@ def test_inference_reads_the_model_alone(tmp_path: Path, execute: Callable) -> N
         path.unlink()
     model = infer.load(folder.RunFolder(root=root), None)
     assert len(model.lineage) == 6
-    (path,) = root.glob(f"blocks/*/{came_to.checkpoint}")
+    (path,) = root.glob(f"blocks/??/{came_to.checkpoint}")
     with safetensors.safe_open(path, framework="numpy") as file:
         assert list(file.keys()) == sorted(spec.name for spec in model.agreed.specs)

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from ledger import errors as ledger_errors
-from orchestrator import config, coordinator, errors, findings, folder, infer, progress, replay, run
+from orchestrator import config, errors, findings, folder, infer, listener, progress, replay, run
 from tests import federation, servers
 
 
@@ -24,7 +24,7 @@ class Kills:
     def answered(self, reply: object) -> None:
         pass
 
-    def committed(self, report: coordinator.RoundReport) -> None:
+    def committed(self, report: listener.RoundReport) -> None:
         self._server.kill()
         self._server.start()
         self.kills += 1
@@ -34,7 +34,7 @@ def on(url: str) -> tuple[str, str]:
     return "ledger=postgres", f'ledger.url="{url}"'
 
 
-def conduct(root: Path, url: str, *listeners: coordinator.Listener) -> None:
+def conduct(root: Path, url: str, *listeners: listener.Listener) -> None:
     chosen = federation.settings_for(root, *on(url))
     with progress.Progress(Console(quiet=True), chosen.hostile) as show:
         run.execute(chosen, show, listeners)
@@ -75,7 +75,7 @@ class Stops(Kills):
     def __init__(self) -> None:
         pass
 
-    def committed(self, report: coordinator.RoundReport) -> None:
+    def committed(self, report: listener.RoundReport) -> None:
         raise KeyboardInterrupt
 
 

@@ -2,15 +2,17 @@
 
 import dataclasses
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import torch
 
 from aggregation import lattice
 from client import checkpoint
+from exchange import blocks, recipients
+from exchange import cid as cids
 from exchange import errors as exchange_errors
-from exchange import recipients
-from ledger import statements
+from ledger import dsse, statements
 from orchestrator import opening, settlement
 from tests import federation
 
@@ -32,7 +34,7 @@ def world(tmp_path: Path) -> federation.Federation:
 
 def settle(world: federation.Federation, offers: list[statements.UpdateOffer]) -> settlement.Settlement:
     opened = world.agreed.opening(world.opening)
-    return settlement.settle(world.agreed, opened, offers, str(world.identity), world.start, world.store.get)
+    return settlement.settle(world.agreed, opened, offers, str(world.identity), world.start, world.store)
 
 
 @pytest.mark.parametrize(("behaviour", "reason"), MALFORMED.items())
@@ -101,12 +103,15 @@ def test_an_offer_larger_than_any_update_is_not_read(world: federation.Federatio
     first, *others = world.seal()
     huge = dataclasses.replace(first, size=10 * 2**30)
 
-    def fetch(cid: str, *, limit: int) -> bytes:
-        assert limit <= settlement.update_limit(world.agreed) < 2**18
-        return world.store.get(cid, limit=limit)
+    class Bounded(blocks.BlockStore):
+        def get_file(self, cid: cids.Cid | str, file: BinaryIO, *, limit: int) -> int:
+            assert limit <= settlement.update_limit(world.agreed) < 2**18
+            return super().get_file(cid, file, limit=limit)
 
     opened = world.agreed.opening(world.opening)
-    outcome = settlement.settle(world.agreed, opened, [huge, *others], str(world.identity), world.start, fetch)
+    outcome = settlement.settle(
+        world.agreed, opened, [huge, *others], str(world.identity), world.start, Bounded(world.folder)
+    )
     assert outcome.rejected == ((first.author, "too-large"),)
 
 
@@ -114,12 +119,13 @@ def test_a_failing_store_is_nobodys_verdict(world: federation.Federation) -> Non
     """A disk that fails at the coordinator stops the round; it is not put on record as a holder's fault (attack 40)."""
     world.contribute("holder-00")
 
-    def fetch(cid: str, *, limit: int) -> bytes:
-        raise exchange_errors.StoreError(f"{cid}: Input/output error within {limit} bytes")
+    class Failing(blocks.BlockStore):
+        def get_file(self, cid: cids.Cid | str, file: BinaryIO, *, limit: int) -> int:
+            raise exchange_errors.StoreError(f"{cid}: Input/output error within {limit} bytes")
 
     opened = world.agreed.opening(world.opening)
     with pytest.raises(exchange_errors.StoreError, match="Input/output"):
-        settlement.settle(world.agreed, opened, world.seal(), str(world.identity), world.start, fetch)
+        settlement.settle(world.agreed, opened, world.seal(), str(world.identity), world.start, Failing(world.folder))
 
 
 @pytest.mark.parametrize(("loss", "written"), [(0.5, 500_000), (float("nan"), 2**53 - 1), (1e300, 2**53 - 1)])
@@ -206,3 +212,23 @@ def test_the_checkpoint_is_parent_plus_step(world: federation.Federation) -> Non
     expected = (world.start.weights.double() + aggregate.double() * scale).float()
     read = checkpoint.decode(outcome.checkpoint_file, outcome.checkpoint.cid, world.agreed.specs)
     assert torch.equal(read.weights, expected)
+
+
+def test_a_member_that_declined_is_told_from_one_that_is_silent(world: federation.Federation) -> None:
+    """The commit says `declined` of who said so on the ledger, and `no-offer` of who said nothing."""
+    quiet, refusing, *others = world.names
+    for name in others:
+        world.contribute(name)
+    said = statements.RoundDecline(author=refusing, run=world.agreed.run, round=1, reason="policy-tasks")
+    world.append(dsse.sign(statements.build(said), world.keys[refusing]))
+    opened, offers = world.agreed.opening(world.opening), world.seal()
+    outcome = settlement.settle(
+        world.agreed,
+        opened,
+        offers,
+        str(world.identity),
+        world.start,
+        world.store,
+        declined=world.history.current.declined,
+    )
+    assert dict(outcome.rejected) == {quiet: "no-offer", refusing: "declined"}

@@ -43,7 +43,7 @@ def test_the_round_is_sealed_when_all_have_answered(world: federation.Federation
         assert effects == ()
     last = world.names[-1]
     _, effects = steps.step(current, steps.Answered(member=last, offer=b"offer"), 1.0)
-    assert effects == (steps.Append(member=last, offer=b"offer"), steps.Seal())
+    assert effects == (steps.Append(member=last, said=b"offer"), steps.Seal())
 
 
 def test_the_deadline_seals_without_the_slow(world: federation.Federation) -> None:

@@ -1,0 +1,160 @@
+"""The command `folkmoot join`: take part in a run with one's own data, from anywhere."""
+
+import logging
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.commands import reading, refusal
+
+if TYPE_CHECKING:
+    from client import agreement, home, participation, policy
+    from client import task as tasks
+    from orchestrator import presence
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@click.command()
+@click.argument("url")
+@click.option("--invite", metavar="TEXT|FILE", help="The invitation, or a file that holds it; - for standard input.")
+@click.option("--name", help="The name that your key is expected under, where you have no invitation.")
+@click.option("--run", "run_id", metavar="EID", help="The run, with --name: the hash of its genesis.")
+@click.option("--key", type=_FILE, help="Your key, with --name: an OpenSSH Ed25519 private key.")
+@click.option("--data", metavar="DATA", help="What to train on: a path, or shard:N of the task's own data.")
+@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Yours; ./folkmoot-NAME if left out.")
+@click.option("--policy", "policy_file", type=_FILE, help="What you consent to; FOLDER/policy.yaml if left out.")
+@click.option(
+    "--accept", is_flag=True, help="Consent to this run as it stands, and to nothing else, without a question."
+)
+@click.option(
+    "--explain", is_flag=True, help="Show what the next round would do and what the policy says; send nothing."
+)
+@click.option("--threads", type=click.IntRange(1), help="Threads that train; all cores if left out.")
+@reading.AS_JSON
+def join(
+    *,
+    url: str,
+    invite: str | None,
+    name: str | None,
+    run_id: str | None,
+    key: Path | None,
+    data: str | None,
+    folder: Path | None,
+    policy_file: Path | None,
+    accept: bool,
+    explain: bool,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Take part in the run that is served at URL, with your own data, until it is over.
+
+    It opens every connection itself: to URL, and to nothing else. First it shows what is asked of you: what your data look like
+    from outside, and the terms of the run. Before you agree it reads, and sends nothing; a policy in FOLDER is your agreement.
+
+    FOLDER holds your key, your policy and all that must not be lost. The same command goes on where it was, however it ended,
+    and then needs neither --invite nor --name. Ctrl-C declines the open round, that nobody waits for you.
+
+    What was refused, and why, stands in FOLDER/refusals.jsonl.
+
+    Exit codes: 0 the run is over; 1 it is not the run that was followed so far, the place in it is not to be had, or the policy
+    refuses it; 2 a mistake in the command; 130 stopped by Ctrl-C.
+
+    \b
+    folkmoot join https://moot.example.org --invite invitation.txt --data patients.csv
+    folkmoot join https://moot.example.org --data patients.csv            goes on
+    folkmoot join http://127.0.0.1:8750 --invite folkmoot-invite-1.... --data shard:0 --accept
+    folkmoot join https://moot.example.org --name ward-7 --run 3f1c... --key ~/.ssh/id_ed25519 --data patients.csv
+    folkmoot join https://moot.example.org --data patients.csv --explain
+    """  # noqa: D301  click reads the escape
+    from client import participation  # noqa: PLC0415  `--help` need not wait for torch
+    from orchestrator import admittance, presence, progress  # noqa: PLC0415
+
+    if data is None:
+        raise click.UsageError("--data says what you train on: a path, or shard:0 for a part of the task's own data")
+    if policy_file is not None and accept:
+        raise click.UsageError("--policy and --accept exclude each other")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        place, whose = admittance.found(
+            url, admittance.Claim(invite=invite, name=name, run=run_id, key=key, folder=folder)
+        )
+        with presence.Presence(as_json=as_json, name=whose.name) as show:
+            progress.log_to(show.console, logging.WARNING)
+            admittance.threads(threads)
+            with participation.opened(place, whose, show.heard) as part:
+                agreed = part.agreed()
+                examples = part.examples(data, agreed)
+                show.asked(part.asks(agreed, examples))
+                chosen = _chosen(part, agreed, show, policy_file, accept=accept, explain=explain)
+                if explain:
+                    sys.exit(_explained(part, agreed, show, chosen))
+                _take_part(part, agreed, examples, chosen, show)
+    except KeyboardInterrupt:
+        click.echo(f"folkmoot: stopped. To go on: {shlex.join(['folkmoot', *sys.argv[1:]])}", err=True)
+        sys.exit(130)
+    except refusal.OURS as error:
+        refusal.fail(error)
+
+
+def _take_part(
+    part: "participation.Participation",
+    agreed: "agreement.Agreement",
+    examples: "tasks.Examples",
+    chosen: "policy.Policy",
+    show: "presence.Presence",
+) -> None:
+    try:
+        show.finished(part.run(chosen, examples, agreed))
+    except KeyboardInterrupt:
+        show.said("the open round is declined" if part.leave() else "no round waits for us")
+        raise
+
+
+def _explained(
+    part: "participation.Participation",
+    agreed: "agreement.Agreement",
+    show: "presence.Presence",
+    chosen: "policy.Policy",
+) -> int:
+    verdicts = part.verdicts(agreed, chosen)
+    show.judged(verdicts)
+    return 0 if all(each.admitted for each in verdicts) else 1
+
+
+def _chosen(
+    part: "participation.Participation",
+    agreed: "agreement.Agreement",
+    show: "presence.Presence",
+    path: Path | None,
+    *,
+    accept: bool,
+    explain: bool,
+) -> "policy.Policy":
+    """What the holder consents to: a file, or this very run if it says so now."""
+    from client import errors as client_errors  # noqa: PLC0415
+    from orchestrator import admittance  # noqa: PLC0415
+
+    place: home.Home = part.place
+    if path is not None or (place.policy.exists() and not accept):
+        return admittance.read_policy(path or place.policy)
+    narrowest = part.narrowest(agreed)
+    if explain:
+        show.said("there is no policy yet; one that admits this run and nothing else would say:")
+        return narrowest
+    if not accept:
+        if not sys.stdin.isatty():
+            message = (
+                f"nobody can be asked here: write {place.policy}, name a --policy, or --accept this run as it stands"
+            )
+            raise click.UsageError(message)
+        with show.paused():
+            agreed_to = click.confirm("Take part on these terms?", err=True)
+        if not agreed_to:
+            raise client_errors.RefusalError("no-consent", "not agreed, and nothing was sent")
+    part.keep(narrowest)
+    return narrowest

@@ -1,0 +1,89 @@
+"""The command `folkmoot serve`: the one address that the holders of a run speak to."""
+
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from orchestrator.commands import refusal
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8767, show_default=True, help="Port; 0 takes a free one."
+)
+@click.option("--cert", type=_FILE, help="PEM file of the certificate chain, for TLS.")
+@click.option("--key", type=_FILE, help="PEM file of its key.")
+@click.option(
+    "--proxy-headers-from", "proxy", metavar="ADDR", default="", help="Believe X-Forwarded-For of this proxy."
+)
+@click.option(
+    "--rate", type=click.FloatRange(0), default=128.0, show_default=True, help="Requests a second by address."
+)
+@click.option("--burst", type=click.IntRange(1), default=512, show_default=True, help="Requests by address at once.")
+@click.option("--connections", type=click.IntRange(1), default=1024, show_default=True, help="Open at the same time.")
+@click.option(
+    "--each", type=click.IntRange(0), default=256, show_default=True, help="Connections by address; 0 for no limit."
+)
+@click.option("--tails", type=click.IntRange(1), default=512, show_default=True, help="Tails open at the same time.")
+@click.option("--quota", type=click.IntRange(1), help="Bytes that the block store may have; no limit if left out.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, the first with the URL.")
+def serve(
+    *,
+    folder: Path,
+    host: str,
+    port: int,
+    cert: Path | None,
+    key: Path | None,
+    proxy: str,
+    quota: int | None,
+    as_json: bool,
+    **given: float,
+) -> None:
+    """Serve the run in FOLDER to its holders and to whoever reads its log, until Ctrl-C.
+
+    It holds no key: it takes signed statements and the files that they announce, and gives out the log and its blocks.
+    FOLDER may be empty still; until a run is founded there the answer is 503. It may be killed at any time.
+
+    It listens on this machine alone unless told otherwise. For others give it --cert and --key, or put a proxy with TLS
+    before it: then the limits by address see the proxy's, unless --proxy-headers-from names it.
+
+    \b
+    folkmoot serve runs/digits-071aeb2b
+    folkmoot serve runs/digits-071aeb2b --host 0.0.0.0 --port 443 --cert chain.pem --key key.pem
+    folkmoot serve runs/digits-071aeb2b --proxy-headers-from 127.0.0.1 --json
+    curl -N 'http://127.0.0.1:8767/tail?from=0'
+    """  # noqa: D301  click reads the escape
+    from orchestrator import folder as run_folder  # noqa: PLC0415  `--help` need not wait
+    from orchestrator import service  # noqa: PLC0415
+    from orchestrator.serving import application, limits, server  # noqa: PLC0415
+
+    if (cert is None) != (key is None):
+        raise click.UsageError("--cert and --key belong together")
+    counts = {name: int(given[name]) for name in ("burst", "connections", "each", "tails")}
+    allowed = limits.Limits(rate=given["rate"], **counts)
+    logging.basicConfig(level=logging.INFO, format="%(message)s" if as_json else "%(asctime)s %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
+    logging.getLogger("orchestrator.blockservice").setLevel(logging.WARNING)
+    try:
+        where = run_folder.RunFolder(root=folder)
+        served = application.Service(where, allowed, as_json=as_json, quota=quota)
+        line = server.Line(certificate=cert, key=key, proxy=proxy)
+        running = server.server(served.app, allowed, line, closing=served.close)
+        with service.listen(host.strip("[]"), port) as sock:
+            name, number = sock.getsockname()[:2]
+            scheme, shown = "http" if cert is None else "https", f"[{name}]" if ":" in name else name
+            url = f"{scheme}://{shown}:{number}"
+            told = {"url": url, "folder": str(folder)}
+            click.echo(json.dumps(told) if as_json else f"{folder} at {url}, since {time.strftime('%F %T')}")
+            sys.stdout.flush()
+            running.run(sockets=[sock])
+    except refusal.OURS as error:
+        refusal.fail(error)

@@ -1,0 +1,130 @@
+"""What the coordinator says of a round: its opening, its seal and its outcome, each as the plan prescribes it.
+
+Others write to the ledger too. What is signed here rests on what it said a moment before; where that holds no more when it is
+appended, a ConflictError asks to decide anew.
+"""
+
+import time
+
+import torch
+
+from client import agreement, checkpoint, quorum, testset, training
+from exchange import recipients
+from exchange import store as stores
+from ledger import history, statements
+from orchestrator import errors, folder, journal, listener, opening, retention, settlement
+
+
+class Proceedings:
+    """The coordinator's part in each round of one run.
+
+    Args:
+        where: the run folder, for the rounds' identities.
+        agreed: the run.
+        record: its log.
+        store: its files.
+        kept: what it keeps of them.
+    """
+
+    def __init__(
+        self,
+        where: folder.RunFolder,
+        agreed: agreement.Agreement,
+        record: journal.Journal,
+        store: stores.Store,
+        kept: retention.Retention,
+    ) -> None:
+        self._folder = where
+        self._agreed = agreed
+        self._journal = record
+        self._store = store
+        self._kept = kept
+        self._model = training.FlatModel(agreed.task.model(), torch.device("cpu"))
+
+    def open(self, number: int) -> None:
+        """Open round `number`.
+
+        Raises:
+            RoundError: too few holders are left for the plan's rule.
+            ConflictError: the holders, or the aggregators' recipients, are others now; decide anew.
+        """
+        identity = recipients.parse_identity(self._folder.round_identity(number))
+        prescribed = opening.prescribe(self._agreed, self._journal.history, str(identity.recipient), self.read)
+
+        def still(known: history.History) -> bool:
+            size = self._agreed.plan.cohort.size
+            if known.phase != history.Phase.IDLE or opening.cohort(known, size=size) != prescribed.cohort:
+                return False
+            return opening.readers(known, prescribed.recipients[0]) == prescribed.recipients
+
+        self._journal.append(*self._journal.sign(prescribed), still=still)
+
+    def seal(self) -> None:
+        """Seal the open round with every offer on the ledger.
+
+        Raises:
+            ConflictError: there are other offers now, or there are too few; decide anew.
+        """
+        known = self._journal.history
+        seal = statements.RoundSeal(
+            author=self._agreed.founder,
+            run=self._agreed.run,
+            round=known.round + 1,
+            offers=tuple(sorted(seq for seq, _ in known.offers.values())),
+        )
+        minimum = quorum.least(self._agreed.plan)
+
+        def still(now: history.History) -> bool:
+            return now.offers == known.offers and quorum.lawful(now, seal, minimum=minimum)
+
+        self._journal.append(*self._journal.sign(seal), still=still)
+
+    def settle(self) -> listener.RoundReport:
+        """Open, aggregate and commit the sealed round, and publish it.
+
+        Raises:
+            RoundError: the identity that its updates are sealed to is lost.
+        """
+        start = time.perf_counter()
+        known = self._journal.history
+        if known.current is None:
+            raise errors.RoundError("no round is open, so none can be settled")
+        opened = known.current.open
+        identity = self._identity(opened)
+        offers = settlement.sealed_offers(known)
+        parent = checkpoint.decode(self.read(opened.parent), opened.parent, self._agreed.specs)
+        outcome = settlement.settle(
+            self._agreed,
+            opened,
+            offers,
+            identity,
+            parent,
+            self._store,
+            finished=known.finished,
+            declined=known.current.declined,
+        )
+        self._kept.settled(outcome)
+        judged = training.evaluate(
+            self._model, outcome.checkpoint.weights, testset.load(self._agreed.task, self._store)
+        )
+        closing = settlement.closing(outcome, self._agreed, opened, identity, judged)
+        seconds = {"aggregate": time.perf_counter() - start}
+        # One transaction: a crash leaves commit, credit and disclosure together or not at all.
+        written = [each for each in (closing.commit, closing.credit, closing.disclose) if each is not None]
+        self._journal.append(*self._journal.sign(*written))
+        self._kept.expire()
+        self._journal.publish()
+        received = sum(offer.size for offer in offers)
+        return listener.RoundReport(commit=closing.commit, seconds=seconds, ciphertext_bytes=received)
+
+    def read(self, cid: str) -> bytes:
+        """The bytes of one of the run's checkpoints or aggregates."""
+        return self._store.get(cid, limit=settlement.file_limit(self._agreed))
+
+    def _identity(self, opened: statements.RoundOpen) -> str:
+        identity = self._folder.round_identity(opened.round)
+        if str(recipients.parse_identity(identity).recipient) != opened.recipients[0]:
+            raise errors.RoundError(
+                f"keys/rounds/{opened.round}.age is lost, or not the identity that round was opened with"
+            )
+        return identity

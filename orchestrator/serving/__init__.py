@@ -1,0 +1,1 @@
+"""The HTTP service of a run: what `folkmoot serve` answers, without any key."""

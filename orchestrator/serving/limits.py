@@ -1,0 +1,38 @@
+"""What the service gives to whom: requests, connections, seconds and bytes."""
+
+import dataclasses
+
+from orchestrator import blockservice
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one service gives.
+
+    Attributes:
+        burst: requests of one address at once.
+        rate: requests a second of one address after that.
+        connections: open at the same time; beyond them a new one is closed.
+        each: connections of one address at the same time; 0 for no such limit, as behind a proxy.
+        requests: being answered at the same time, tails not counted.
+        tails: open at the same time.
+        puts: files that come in at the same time.
+        waiting: statements that wait to be appended.
+        patience: seconds for a request's head, for the body of a statement, and for what is sent at once to be taken.
+        grace: seconds for a file that brings, or a client that takes, nothing, altogether.
+        slowest: bytes a second that earn a file its time.
+        updates: how many times the bytes of the largest update a member may put in a round.
+    """
+
+    burst: int = blockservice.BURST
+    rate: float = blockservice.RATE
+    connections: int = 1024
+    each: int = 256
+    requests: int = 256
+    tails: int = 512
+    puts: int = 16
+    waiting: int = 4096
+    patience: float = 10.0
+    grace: float = blockservice.GRACE
+    slowest: float = blockservice.SLOWEST
+    updates: int = 4
