@@ -73,8 +73,8 @@ fuzz: $(READY) ## coverage-guided fuzzing of the ledger's parsers, two million i
 coverage: $(READY) ## tests, and which lines they do not reach
 	$(BIN)/python -m pytest --cov --cov-report=term
 
-readme: $(READY) ## run the README's commands and write their output into it
-	$(BIN)/python -m tests.readme README.md
+readme: $(READY) ## run the commands of README and docs/exchange.md, and write their output into them
+	$(BIN)/python -m tests.readme README.md docs/exchange.md
 
 clean: ## remove .venv, run folders and caches
 	rm -rf .venv .peers runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

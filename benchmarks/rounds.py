@@ -18,7 +18,7 @@ from rich.console import Console
 from benchmarks import report
 from client import seeds, task, training
 from client.tasks import catalogue
-from orchestrator import config, coordinator, founding, progress
+from orchestrator import config, founding, listener, progress
 from orchestrator import run as main_job
 
 
@@ -62,7 +62,7 @@ class Clock:
     def answered(self, reply: object) -> None:
         """Nothing to note."""
 
-    def committed(self, report: coordinator.RoundReport) -> None:  # noqa: ARG002  a listener's signature
+    def committed(self, report: listener.RoundReport) -> None:  # noqa: ARG002  a listener's signature
         """Note the time."""
         self.mark()
 

@@ -15,7 +15,7 @@ import torch
 
 from aggregation import attacks, carry, disguises, knowledge, lattice, outer, preaggregation, recipe, standing
 from benchmarks import aggregation as speed
-from client import momentum, plan, seeds, task, training
+from client import momentum, seeds, task, taskplan, training
 from client.tasks import catalogue
 from orchestrator import founding
 
@@ -54,9 +54,9 @@ class Trial:
         """What the trial's accuracy is reported under, the seed apart."""
         return f"{self.rule}/{self.alpha}/{self.momentum}/{self.attack}"
 
-    def task(self) -> plan.TaskPlan:
+    def task(self) -> taskplan.TaskPlan:
         """The task, as a plan has it."""
-        return plan.TaskPlan(
+        return taskplan.DigitsPlan(
             name="digits",
             holders=self.honest,
             alpha=self.alpha,

@@ -26,8 +26,8 @@ import torch
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from aggregation import carry, credit, divide_and_conquer, lattice, outer, recipe, rules, standing
-from client import agreement, checkpoint, plan, seeds, training, update
-from exchange import car, cid, content, recipients, sealing, tensors, unixfs
+from client import agreement, checkpoint, invitation, plan, seeds, taskplan, training, update
+from exchange import blocks, car, cid, content, recipients, sealing, tensors, unixfs
 from exchange import errors as exchange_errors
 from ledger import (
     account_statement,
@@ -65,7 +65,8 @@ PLAN = plan.Plan(
     seed=7,
     rounds=1,
     disclosure="public",
-    task=plan.TaskPlan(
+    audit_window=2,
+    task=taskplan.DigitsPlan(
         name="digits",
         holders=3,
         alpha=0.5,
@@ -81,9 +82,9 @@ PLAN = plan.Plan(
     outer=plan.OuterPlan(
         name="sgd", learning_rate=0.75, momentum=0.0, beta2=0.0, tau=1.0, late_rounds=0, late_factor=1.0
     ),
-    privacy=plan.PrivacyPlan(clip_norm=4.0),
+    privacy=plan.PrivacyPlan(clip_norm=4.0, noise_multiplier=0.0),
     lattice=plan.LatticePlan(headroom_bits=3),
-    cohort=plan.CohortPlan(size=0, deadline=600),
+    cohort=plan.CohortPlan(members="fixed", size=0, minimum=0, enough=0, deadline=600, cosignatures=0),
     credit=plan.CreditPlan(pool=1_000_000),
 )
 NONE = dataclasses.replace(PLAN.outer, learning_rate=0.1)
@@ -186,6 +187,7 @@ class Run:
         for statement in self.following():
             name = "reversal" if isinstance(statement, statements.CreditTransfer) else _kind(statement)
             shown.setdefault(name, statements.build(statement).decode() + "\n")
+        shown["round.destroy"] = statements.build(self.destruction()).decode() + "\n"
         shown["envelope"] = self.entries[4].envelope.to_bytes().decode() + "\n"
         shown["log"] = "".join(entry.leaf.decode() + "\n" for entry in self.entries)
         shown["hashes"] = _lines(self._hashes())
@@ -202,6 +204,11 @@ class Run:
             shown[f"block-{name}"] = "\n".join([link, *encoded]) + "\n"
         return shown
 
+    def destruction(self) -> statements.RoundDestroy:
+        """What would be said of the round's identity, if the run did not disclose it."""
+        (recipient,) = self.opened.recipients
+        return statements.RoundDestroy(author=founding.COORDINATOR, run=self.agreed.run, round=1, recipient=recipient)
+
     def following(self) -> list[statements.Predicate]:
         """Statements that may follow the last entry, in this order: for the examples of types that the run itself lacks."""
         run, coordinator = self.agreed.run, founding.COORDINATOR
@@ -214,6 +221,8 @@ class Run:
             statements.MemberRole(author=coordinator, run=run, member="watcher", role="aggregator"),
             statements.RoundCosign(author="watcher", run=run, round=1, commit=commit),
             self._reversal(),
+            dataclasses.replace(self.opened, round=2, parent=self.known.checkpoint or "", cohort=HOLDERS[:2]),
+            statements.RoundDecline(author=HOLDERS[1], run=run, round=2, reason="policy-rounds-per-day"),
         ]
 
     def _reversal(self) -> statements.CreditTransfer:
@@ -317,7 +326,7 @@ class Run:
             self._say(statements.MemberRole(author=founding.COORDINATOR, run=run, member=name, role="holder"))
 
     def _open(self) -> statements.RoundOpen:
-        prescribed = opening.prescribe(self.agreed, self.known, [str(self.identity.recipient)], self.get)
+        prescribed = opening.prescribe(self.agreed, self.known, str(self.identity.recipient), self.get)
         # The digest of the task's code changes with the code, and an example must not.
         opened = dataclasses.replace(prescribed, task="7a" * 32)
         self._say(opened)
@@ -342,7 +351,7 @@ class Run:
 
     def _sealed(self, number: int, bound: bytes, kept: bytes) -> bytes:
         integers = torch.tensor([(i % 7 - 3) * (100 - 40 * number) + i % 2 for i in range(85)], dtype=torch.int16)
-        file = update.encode(integers, self.agreed.specs, context=bound)
+        file = b"".join(update.pieces(integers, self.agreed.specs, context=bound))
         try:
             if sealing.unseal(kept, identities=[self.identity], context=bound) == file:
                 return kept
@@ -355,7 +364,11 @@ class Run:
         self._say(statements.RoundSeal(author=founding.COORDINATOR, run=self.agreed.run, round=1, offers=positions))
         offers = settlement.sealed_offers(self.known)
         parent = checkpoint.decode(self.get(self.agreed.checkpoint), self.agreed.checkpoint, self.agreed.specs)
-        outcome = settlement.settle(self.agreed, self.opened, offers, str(self.identity), parent, self.get)
+        with tempfile.TemporaryDirectory() as name:
+            store = blocks.BlockStore(Path(name), fsync="never")
+            for _, data in self.blocks.values():
+                store.put(data)
+            outcome = settlement.settle(self.agreed, self.opened, offers, str(self.identity), parent, store)
         self._keep("aggregate", outcome.aggregate_file)
         self._keep("checkpoint-1", outcome.checkpoint_file)
         judged = training.Judged(correct=36, total=360, loss=2.302585)
@@ -376,6 +389,7 @@ def vectors() -> dict[str, str]:
         "pae": _lines([_pae(b"{}"), _pae("é".encode())]),
         "seeds": _lines(_seeds()),
         "cohort": _lines(_cohort()),
+        "invitation": _lines(_invitations()),
         "rule-digest": _lines(
             [{"digest": PLAN.rule.digest(), "record": canonical.encode(PLAN.rule.to_record()).decode()}]
         ),
@@ -438,6 +452,13 @@ def _seeds() -> Iterable[object]:
         yield {"seed": seed, "round": number, "member": member, "purpose": purpose, "value": str(value)}
 
 
+def _invitations() -> Iterable[object]:
+    for name, seed in (("alice", bytes(32)), ("ward-7", bytes(range(32)))):
+        made = invitation.Invitation(run="f1" * 32, name=name, seed=seed)
+        record = {"key": seed.hex(), "name": name, "run": made.run}
+        yield {**record, "public": str(made.key.public), "text": made.text}
+
+
 def _cohort() -> Iterable[object]:
     parent = str(cid.Cid.of_block(cid.RAW, b""))
     names = founding.member_names(5)
@@ -483,7 +504,7 @@ SPECS = (tensors.TensorSpec(name="w", shape=(2, 3)), tensors.TensorSpec(name="b"
 
 def _tensors() -> dict[str, str]:
     integers = torch.tensor([1, -1, 2, -2, 32767, -32767, 0, 256], dtype=torch.int16)
-    file = update.encode(integers, SPECS, context=bytes(range(32)))
+    file = b"".join(update.pieces(integers, SPECS, context=bytes(range(32))))
     size = int.from_bytes(file[:8], "little")
     return {"length": file[:8].hex(), "header": file[8 : 8 + size].decode(), "data": file[8 + size :].hex()}
 

@@ -1,9 +1,9 @@
-"""The README's console blocks: run them, compare, or write what they print.
+"""The console blocks of the README, and of other documents: run them, compare, or write what they print.
 
 A block opens with three backticks and `console`; a line that begins with `$ ` is a command, the lines below it what it prints.
 `...` alone on a line stands for any lines. Commands run one after the other in one empty folder.
 
-    python -m tests.readme README.md     run all, and write their output into the file
+    python -m tests.readme README.md docs/exchange.md     run all, and write their output into the files
 """
 
 import os
@@ -95,11 +95,12 @@ def main(path: Path) -> None:
             parts = []
             for command, _ in commands(block.group(0)):
                 output = shorten(run(command, Path(folder)))
-                parts.append(f"$ {command}\n{output}\n")
+                parts.append(f"$ {command}\n{output}\n" if output else f"$ {command}\n")
             return "```console\n" + "".join(parts) + "```"
 
         path.write_text(BLOCK.sub(again, text))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    for name in sys.argv[1:]:
+        main(Path(name))

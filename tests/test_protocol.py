@@ -35,7 +35,7 @@ from aggregation import (
     weights,
 )
 from aggregation import errors as aggregation_errors
-from client import agreement, plan
+from client import agreement, plan, section, taskplan
 from client.tasks import catalogue
 from exchange import age, blocks, car, gateway, header, sealing, tensors, unixfs
 from exchange import errors as exchange_errors
@@ -60,7 +60,8 @@ from ledger import (
     vkey,
 )
 from ledger import errors as ledger_errors
-from orchestrator import aggregate, blockservice, errors, fold, folder, optimizer, replay, settlement
+from orchestrator import aggregate, blockservice, errors, fold, folder, optimizer, replay, service, settlement
+from orchestrator.serving import answer, growth, limits
 from tests import protocol, stranger, stranger_reals, stranger_rules
 
 ROOT = Path(__file__).parents[1]
@@ -184,7 +185,7 @@ def test_our_audit_notices_a_changed_leaf(tmp_path: Path, seq: int) -> None:
 def test_our_audit_notices_a_missing_file(tmp_path: Path, name: str) -> None:
     """Each file of the run is needed to recompute it."""
     where = _folder(tmp_path)
-    (link,) = where.root.glob(f"blocks/*/{protocol.read_block(EXAMPLES[name])[0]}")
+    (link,) = where.root.glob(f"blocks/??/{protocol.read_block(EXAMPLES[name])[0]}")
     link.unlink()
     with pytest.raises(errors.AuditError):
         replay.Replay(where, lambda _number, _total: None).audit()
@@ -204,7 +205,7 @@ def test_what_may_follow_the_run_is_accepted() -> None:
     made = protocol.Run(protocol.read_sealed(EXAMPLES))
     known, signers = made.known, made.keys | {"watcher": protocol.signing_key(6)}
     payloads = [statements.build(statement) for statement in made.following()]
-    for name in ("member.rotate", "member.revoke", "round.cosign", "reversal"):
+    for name in ("member.rotate", "member.revoke", "round.cosign", "reversal", "round.decline"):
         assert EXAMPLES[name].rstrip().encode() in payloads
     for statement, payload in zip(made.following(), payloads, strict=True):
         known = history.apply(known, known.size, dsse.sign(payload, signers[statement.author]))
@@ -213,6 +214,17 @@ def test_what_may_follow_the_run_is_accepted() -> None:
     assert known.finished is not None
     assert known.finished.cosigned == {"watcher"}
     assert set(known.balances.values()) == {0}
+    assert known.current is not None
+    assert known.current.declined == {"holder-01": "policy-rounds-per-day"}
+
+
+def test_what_a_public_run_never_says_is_refused_by_it() -> None:
+    """The example of a destruction is well-formed, and no statement of the example run, whose round is disclosed."""
+    made = protocol.Run(protocol.read_sealed(EXAMPLES))
+    payload = EXAMPLES["round.destroy"].rstrip().encode()
+    assert statements.parse(payload) == made.destruction()
+    with pytest.raises(ledger_errors.HistoryError, match="nobody discloses"):
+        history.apply(made.known, made.known.size, dsse.sign(payload, made.keys["coordinator"]))
 
 
 def test_each_kind_of_field_has_its_range() -> None:
@@ -229,11 +241,27 @@ def test_the_plan_has_its_fields_and_ranges() -> None:
     """The table of the plan is the plan: names, types, ranges."""
     said = {row[0]: (row[1], row[2]) for row in table(sections()[7], "field")}
     texts = {name: row for name, row in said.items() if row[0] == "text"}
-    assert texts.keys() == {"disclosure", "task.name", "rule.name", "rule.pre", "outer.name"}
+    assert texts.keys() == {"disclosure", "task.name", "rule.name", "rule.pre", "outer.name", "cohort.members"}
     assert texts["disclosure"][1] == " or ".join(plan.DISCLOSURES)
+    assert texts["cohort.members"][1] == " or ".join(plan.MEMBERS)
     assert texts["task.name"][1] == ", ".join(catalogue.TASKS)
     assert texts["outer.name"][1] == ", ".join(plan.OPTIMIZERS)
     assert said == texts | dict(_ranges(plan.Plan))
+
+
+def test_each_task_has_its_fields_and_ranges() -> None:
+    """The table of the tasks' own fields is the code's, and each task is there."""
+    said = {(row[0], row[1]): (row[2], row[3]) for row in table(sections()[7], "task")}
+    common = {field.name for field in dataclasses.fields(taskplan.TaskPlan)}
+    found = {}
+    for name, kind in taskplan.KINDS.items():
+        numbers = dict(_ranges(kind))
+        for field in dataclasses.fields(kind):
+            if field.name not in common:
+                key = f"task.{field.name}"
+                found[name, key] = numbers.get(key, ("text", said.get((name, key), ("", ""))[1]))
+    assert said == found
+    assert all(row[1] for row in said.values())
 
 
 def test_the_optimizers_and_what_they_read() -> None:
@@ -254,7 +282,7 @@ def test_every_reason_code_is_explained() -> None:
     """The tables of P12 name each code that an error of exchange or aggregation carries, and no other."""
     codes = {kind.code for module in (exchange_errors, aggregation_errors) for kind in _coded(module)}
     on_ledger = {kind.code for refusal in settlement.REFUSALS for kind in _below(refusal)} - {"seal-key"}
-    assert set(column(12, "code on the ledger")) == on_ledger | {"no-offer"}
+    assert set(column(12, "code on the ledger")) == on_ledger | {"no-offer", "declined"}
     assert set(column(12, "code never on the ledger")) == codes - on_ledger
 
 
@@ -267,7 +295,7 @@ def test_claims_of_an_audit_are_named() -> None:
 
 def test_every_refusal_of_the_history_is_explained() -> None:
     """P6 names each reason that the history refuses for, and each code of a statement that is none."""
-    reasons = set(_hyphenated("history", "membership", "rounds", "transfers"))
+    reasons = set(_hyphenated("destruction", "history", "membership", "rounds", "transfers"))
     assert set(column(6, "reason")) | {"wrong-run"} == reasons
     assert {f"`{reason}`" for reason in reasons} <= set(re.findall(r"`[a-z-]+`", sections()[6]))
     codes = {"malformed"}
@@ -493,6 +521,7 @@ def _agree(matrix: list[list[int]], rule: str, pre: str, f: int, draw: bytes, st
     return True
 
 
+GIVEN = limits.Limits()
 LIMITS = [
     (1, canonical.MAX_BYTES),
     (1, canonical.MAX_DEPTH),
@@ -525,6 +554,20 @@ LIMITS = [
     (21, car.MAX_HEADER),
     (21, gateway.MAX_ANSWER),
     (21, unixfs.MAX_BLOCK),
+    (24, answer.MOST_CHARACTERS),
+    (24, dsse.MAX_BYTES),
+    (24, growth.PIECE),
+    (24, service.MAX_HEAD),
+    (24, GIVEN.burst),
+    (24, int(GIVEN.rate)),
+    (24, GIVEN.connections),
+    (24, GIVEN.each),
+    (24, GIVEN.requests),
+    (24, GIVEN.tails),
+    (24, GIVEN.puts),
+    (24, GIVEN.waiting),
+    (24, int(GIVEN.patience)),
+    (24, int(growth.BEAT)),
 ]
 
 
@@ -735,16 +778,20 @@ def _folder(root: Path, leaves: list[str] | None = None) -> folder.RunFolder:
     return folder.RunFolder(root=root)
 
 
-def _ranges(section: type[plan.Section]) -> Iterator[tuple[str, tuple[str, str]]]:
-    hints = typing.get_type_hints(section)
-    for field in dataclasses.fields(section):
+def _ranges(part: type[section.Section]) -> Iterator[tuple[str, tuple[str, str]]]:
+    hints = typing.get_type_hints(part)
+    for field in dataclasses.fields(part):
         kind = hints[field.name]
-        if issubclass(kind, plan.Section):
+        if isinstance(kind, type) and issubclass(kind, section.Section):
             yield from _ranges(kind)
         elif kind is not str:
-            low, high = (kind(field.metadata[end]) for end in ("low", "high"))
-            name = {int: "integer", float: "real"}[kind]
-            yield section.WHERE + field.name, (name, f"{low!r} .. {high!r}")
+            yield part.WHERE + field.name, _range(kind, field.metadata["low"], field.metadata["high"])
+
+
+def _range(kind: typing.Any, low: float, high: float) -> tuple[str, str]:
+    if kind in {int, float}:
+        return {int: "integer", float: "real"}[kind], f"{kind(low)!r} .. {kind(high)!r}"
+    return {str: "list of texts", float: "list of reals"}[typing.get_args(kind)[0]], f"{low} .. {high} entries"
 
 
 def _coded(module: ModuleType) -> Iterator[typing.Any]:
@@ -760,7 +807,9 @@ def _hyphenated(*modules: str) -> Iterator[str]:
     for module in modules:
         for node in ast.walk(ast.parse((ROOT / "ledger" / f"{module}.py").read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                yield from re.findall(r"^(?:[a-z]+-)*(?:equivocation|revoked|[a-z]+-[a-z]+)$", node.value)
+                yield from re.findall(
+                    r"^(?:[a-z]+-)*(?:equivocation|revoked|declined|offered|[a-z]+-[a-z]+)$", node.value
+                )
 
 
 def test_a_witness_answers_as_p18_says() -> None:

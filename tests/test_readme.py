@@ -1,6 +1,10 @@
 """The README tells the truth: its commands print what it says they print."""
 
+import contextlib
+import os
 import re
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -18,6 +22,26 @@ def test_its_commands_print_what_it_shows(tmp_path: Path) -> None:
         assert expected, f"{command}: run `make readme`"
         difference = readme.difference(expected, readme.run(command, tmp_path))
         assert difference is None, f"$ {command}\n{difference}"
+
+
+def test_the_commands_of_the_exchange_print_what_its_page_shows(tmp_path: Path) -> None:
+    """Every console block of docs/exchange.md, in order, in one empty folder; some show nothing."""
+    for program in ("age", "curl"):
+        if shutil.which(program) is None:
+            if os.environ.get("FOLKMOOT_REQUIRE_SERVERS") == "1":
+                pytest.fail(f"FOLKMOOT_REQUIRE_SERVERS=1, and there is no {program}")
+            pytest.skip(f"there is no {program}")
+    found = readme.commands((README.parent / "docs" / "exchange.md").read_text())
+    assert len(found) >= 30
+    try:
+        for command, expected in found:
+            difference = readme.difference(expected, readme.run(command, tmp_path))
+            assert difference is None, f"$ {command}\n{difference}"
+    finally:
+        served = tmp_path / "served.pid"
+        if served.exists():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(served.read_text()), signal.SIGKILL)
 
 
 def test_its_links_lead_somewhere() -> None:

@@ -35,6 +35,10 @@ def test_ratios_are_to_the_floor() -> None:
     taken["floor"] = {"out": 1.0, "back": 1.0, "out_mib": 0.0, "back_mib": 2.0, "bytes": 10.0}
     values: dict[str, list[float]] = {}
     exchange._note(values, 8, taken)
+    assert values["8MB.int16.bytes"] == [10.0]
+    exchange._note(values, 7, taken)
+    exchange._note(values, 7, taken)
+    assert values["ratio.7MB.whole.out"] == [0.5, 0.5]
     assert values["8MB.streamed.out.mb_per_second"] == [4.0]
     assert values["ratio.8MB.streamed.out"] == [0.5]
     assert values["ratio.8MB.torch.back"] == [0.25]
