@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import httpx
 
-from exchange import background, errors, pace, pump
+from exchange import background, errors, pace, pump, trust
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -113,7 +113,7 @@ class Host:
         with self._lock:
             if self._line is None:
                 # `background.Loop` keeps the time, which httpx would start anew with each byte.
-                client = httpx.AsyncClient(trust_env=False, timeout=None, follow_redirects=False)  # noqa: S113
+                client = httpx.AsyncClient(verify=trust.context(), trust_env=False, timeout=None)  # noqa: S113
                 self._line = background.Loop(), client
             return self._line
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import httpx
 
+from exchange import trust
 from ledger import checkpoint, errors, log, note, policy, witness
 
 SECONDS = 5.0
@@ -102,7 +103,7 @@ async def _ask_all(
             failures[name] = str(error) or type(error).__name__
 
     # Neither a proxy nor a password is taken from the environment, and redirects are not followed: the policy says whom to ask.
-    async with httpx.AsyncClient(trust_env=False, timeout=seconds) as client:
+    async with httpx.AsyncClient(verify=trust.context(), trust_env=False, timeout=seconds) as client:
         await asyncio.gather(*(one(client, name, each) for name, each in named.items()))
     return Asked(lines=lines, failures=failures)
 

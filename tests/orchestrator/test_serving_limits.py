@@ -22,6 +22,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import oid
 
+from client import errors as client_errors
+from client import remote
+from exchange import errors as exchange_errors
+from exchange import gateway
 from orchestrator.serving import server
 from tests import runs
 
@@ -194,6 +198,29 @@ def test_tls_by_files(made: runs.Run, tmp_path: Path) -> None:
         with runs.connected(where, b"") as sock:
             runs.heard(sock)
         assert time.monotonic() - start < 5 * PATIENCE
+
+
+def test_a_certificate_of_ones_own_is_trusted_by_who_names_it(
+    made: runs.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Holder, gateway and reader go by SSL_CERT_FILE; without it each of them refuses to speak (attack 31)."""
+    line = certified(tmp_path)
+    with runs.serving(made.where.root, line=line) as where:
+        url = f"https://127.0.0.1:{where[1]}"
+        for trusted in (False, True):
+            if trusted:
+                monkeypatch.setenv("SSL_CERT_FILE", str(line.certificate))
+            with contextlib.closing(remote.Service(url)) as service, gateway.Gateway(url) as held:
+                expected = (
+                    contextlib.nullcontext() if trusted else pytest.raises(client_errors.ServiceError, match="CERT")
+                )
+                with expected:
+                    assert service.append(made.said(made.enrol("alice"), "alice")) == 1
+                expected = (
+                    contextlib.nullcontext() if trusted else pytest.raises(exchange_errors.PeerError, match="CERT")
+                )
+                with expected:
+                    assert held.has(made.parent)
 
 
 def test_a_proxy_that_is_named(made: runs.Run) -> None:
