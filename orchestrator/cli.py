@@ -33,6 +33,8 @@ def cli() -> None:
     \b
     folkmoot run                    train on real data, two of ten holders hostile
     folkmoot audit runs/digits-...  recompute all of it
+    folkmoot run pool=remote ...    the same with holders elsewhere; prints what each types
+    folkmoot join URL ...           be one of them, with your own data
     """  # noqa: D301  click reads the escape
 
 

@@ -143,6 +143,7 @@ class PoolSchema:
     name: str = MISSING
     workers: int = MISSING
     threads: int = MISSING
+    address: str | None = MISSING
     members: list[str] = MISSING
     aggregators: list[str] = MISSING
     host: str | None = MISSING
@@ -185,3 +186,4 @@ class Schema:
     credit: CreditSchema = MISSING
     runs: str = MISSING
     dir: str | None = MISSING
+    standby: bool = MISSING

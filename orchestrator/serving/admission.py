@@ -22,7 +22,9 @@ MEMBERS = frozenset(
         "update.offer",
         "round.decline",
         "round.cosign",
+        "round.dispute",
         "round.recipient",
+        "round.destroy",
     )
 )
 MOST_BYTES = 4 * 1024 * 1024

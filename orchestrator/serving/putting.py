@@ -156,11 +156,11 @@ class Putting:
                 self._counted.received.inc(len(chunk))
                 buffer += chunk
                 if len(buffer) >= _BUFFER:
-                    await concurrency.run_in_threadpool(spooled.write, bytes(buffer))
+                    await concurrency.run_in_threadpool(_write, spooled, bytes(buffer))
                     buffer.clear()
         if got != size:
             raise answer.Refusal(400, "wrong-size", f"{got} bytes came, {size} were announced", closing=True)
-        await concurrency.run_in_threadpool(spooled.write, bytes(buffer))
+        await concurrency.run_in_threadpool(_write, spooled, bytes(buffer))
 
     def _spooled(self) -> BinaryIO:
         self._spool.mkdir(parents=True, exist_ok=True)
@@ -173,6 +173,13 @@ class Putting:
             raise answer.Refusal(400, "wrong-bytes", f"the bytes are {found}, {cid} was offered")
         spooled.seek(0)
         self._held.put_file(spooled)
+
+
+def _write(spooled: BinaryIO, data: bytes) -> None:
+    """Nothing; all of `data` is in the file. A disk that fills up takes a part first, and only then says so."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[spooled.write(rest) :]
 
 
 @contextlib.contextmanager

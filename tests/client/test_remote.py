@@ -163,6 +163,20 @@ def test_a_tail_goes_on_where_it_broke() -> None:
     assert asked[:3] == [b"/tail?from=3", b"/tail?from=5", b"/tail?from=5"]
 
 
+def test_a_tail_that_brought_something_is_asked_again_soon() -> None:
+    """The waits of a line that only breaks grow, and begin anew after what its reader believed."""
+    with asking(*[says(SSE)] * 4, stalls) as (service, _):
+        line, waits = service.tail(0), []
+        while len(waits) < 4:
+            event = line.next(5.0)
+            if isinstance(event, tail.Broken):
+                waits.append(event.wait)
+                if len(waits) == 3:
+                    line.believed()
+    assert waits[0] <= 0.5 <= waits[1] <= 1.0 <= waits[2]
+    assert waits[3] <= 0.5
+
+
 def test_a_silent_tail_is_given_up() -> None:
     """A line without a byte for too long is broken, however it began (attack 31)."""
 

@@ -28,7 +28,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ((), "--data says what you train on"),
         (("--data", "x", "--accept", "--policy", "p.yaml"), "exclude each other"),
         (("--data", "x"), "no folder here"),
-        (("--data", "x", "--invite", "missing.txt"), "No such file"),
+        (("--data", "x", "--invite", "missing.txt"), "there is no file missing.txt"),
         (("--data", "x", "--invite", "folkmoot-invite-1.nonsense"), "no invitation"),
         (("--data", "x", "--name", "alice"), "belong together"),
         (("--data", "x", "--name", "Alice", "--run", RUN), "a name: a-z"),
