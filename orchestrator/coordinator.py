@@ -118,7 +118,8 @@ class Coordinator:
 
     def _refreshed(self) -> history.History:
         self._journal.refresh()
-        self._journal.keep_published()
+        if self._reception.opened:
+            self._journal.keep_published()
         return self._journal.history
 
     def _start(self) -> None:

@@ -45,11 +45,8 @@ def _by_path(scope: types.Scope) -> types.Scope:
     """The request, without the scheme and the host of its target."""
     if not scope["path"].lower().startswith(_SCHEMES):
         return scope
-    changed = dict(scope)
-    for key, slash in (("path", "/"), ("raw_path", b"/")):
-        rest = scope[key].split(slash, 3)[3:]
-        changed[key] = slash + slash.join(rest)
-    return changed
+    path, raw = scope["path"].split("/", 3), scope["raw_path"].split(b"/", 3)
+    return {**scope, "path": "/" + "/".join(path[3:]), "raw_path": b"/" + b"/".join(raw[3:])}
 
 
 def _refused(status: int, sentence: str) -> responses.Response:

@@ -191,11 +191,12 @@ def _destine(where: folder.RunFolder, name: str, role: str) -> None:
 
 
 def require_going_on(known: history.History) -> None:
-    """Nothing; of a run that is over, nobody can be part any more.
+    """Nothing; of a run that is over, or whose holders are fixed, nobody more can be part.
 
     Raises:
-        ConfigError: all its rounds are done.
+        ConfigError: it is such a run.
     """
+    _require_open(known)
     if known.phase == history.Phase.IDLE and known.round == known.plan.get("rounds"):
         raise errors.ConfigError(f"all {known.round} rounds of this run are done: nobody can join it any more")
 

@@ -37,8 +37,8 @@ def aggregate(
     Updates are sealed to you too: before each round you name a key of your own, which is made for that round and destroyed
     after it. You see every holder's update, so holders have to trust you as they trust the coordinator. You need no data.
 
-    On the command line other users of this machine can read an invitation until it is used up: there give it in a file that only
-    you can read, or with --invite - on standard input.
+    On the command line other users of this machine can read an invitation until it is used up: there give it in a file that
+    only you can read, or with --invite - on standard input.
 
     FOLDER holds your key, the rounds' keys, and what you have said. The same command goes on where it was, however it ended,
     and then needs neither --invite nor --name. It never has two words on one round.

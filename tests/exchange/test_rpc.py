@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from exchange import address, errors, ipfs, rpc
+from exchange import address, errors, ipfs, nodes, rpc
 from exchange import cid as cids
 from tests.exchange import rogue, stores
 
@@ -239,8 +239,13 @@ def test_a_list_of_pins_in_one_line_or_many() -> None:
 
 def test_the_missing_block_of_a_large_file_is_found_soon() -> None:
     """32: what a pin lacks is looked for with one question for each block, however often the tree names it."""
-    content = {str(name): block for name, block in stores.bomb(None, levels=1)[1:]}
-    root, asked = list(content)[-1], []
+    leaf, full = stores.bomb(None, levels=0)
+    links = [nodes.Link(cid=full[0], size=1 << 30, total=len(full[1]) + (1 << 30))] * 2
+    lost = nodes.Link(cid=cids.Cid(codec=cids.DAG_PB, digest=bytes(32)), size=5, total=200)
+    block = nodes.encode([*links, lost])
+    root = str(cids.Cid.of_block(cids.DAG_PB, block))
+    content = {str(leaf[0]): leaf[1], str(full[0]): full[1], root: block}
+    asked: list[str] = []
 
     def script(connection: object) -> None:
         head = peer.requests[-1].split(b" ")[1].decode()
@@ -250,6 +255,6 @@ def test_the_missing_block_of_a_large_file_is_found_soon() -> None:
         missing = rogue.answer(b'{"Message":"block was not found locally"}', "500 No")
         (rogue.answer(found) if found else missing)(connection)
 
-    with rogue.serving(script) as peer, pytest.raises(errors.BlockMissingError):
+    with rogue.serving(script) as peer, pytest.raises(errors.BlockMissingError, match=str(lost.cid)):
         ipfs.IpfsStore(peer.url, seconds=5).pin(root)
-    assert len(asked) == 4
+    assert len(asked) == 5
