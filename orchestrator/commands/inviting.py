@@ -42,10 +42,10 @@ def invite(run_folder: Path, names: tuple[str, ...], *, role: str, as_json: bool
     pool.members=[alice,bob]` invites by itself.
 
     \b
-    folkmoot invite runs/digits-071aeb2b alice
-    folkmoot invite runs/digits-071aeb2b alice bob carol
-    folkmoot invite runs/digits-071aeb2b org-a --aggregator
-    folkmoot invite runs/digits-071aeb2b alice --json
+    folkmoot invite runs/digits-3ef265d7 alice
+    folkmoot invite runs/digits-3ef265d7 alice bob carol
+    folkmoot invite runs/digits-3ef265d7 org-a --aggregator
+    folkmoot invite runs/digits-3ef265d7 alice --json
     """  # noqa: D301  click reads the escape
     from orchestrator import folder, invitations, journal  # noqa: PLC0415  `--help` need not wait for torch
 
@@ -78,8 +78,8 @@ def enrol(run_folder: Path, name: str, key: str, *, role: str, as_json: bool) ->
     secret. Until somebody has joined, the same command names another key.
 
     \b
-    folkmoot enrol runs/digits-071aeb2b alice "$(cat alice.pub)"
-    folkmoot enrol runs/digits-071aeb2b alice SHA256:27N7D2n0iiZForpQ8CQE2+lrDs+TbsewqZ1+C83FpRE
+    folkmoot enrol runs/digits-3ef265d7 alice "$(cat alice.pub)"
+    folkmoot enrol runs/digits-3ef265d7 alice SHA256:27N7D2n0iiZForpQ8CQE2+lrDs+TbsewqZ1+C83FpRE
     """  # noqa: D301  click reads the escape
     from orchestrator import folder, invitations, record  # noqa: PLC0415
 

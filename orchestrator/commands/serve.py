@@ -93,9 +93,9 @@ def serve(
     TLS before it, and name that with --proxy-headers-from: else all limits by address count the proxy as one.
 
     \b
-    folkmoot serve runs/digits-071aeb2b
-    folkmoot serve runs/digits-071aeb2b --host 0.0.0.0 --port 443 --cert chain.pem --key key.pem
-    folkmoot serve runs/digits-071aeb2b --proxy-headers-from 127.0.0.1 --json
+    folkmoot serve runs/digits-3ef265d7
+    folkmoot serve runs/digits-3ef265d7 --host 0.0.0.0 --port 443 --cert chain.pem --key key.pem
+    folkmoot serve runs/digits-3ef265d7 --proxy-headers-from 127.0.0.1 --json
     curl -N 'http://127.0.0.1:8767/tail?from=0'       the log as it grows
 
     Exit codes: 2 a mistake in the command, or it cannot listen there; 130 stopped by Ctrl-C, 143 by SIGTERM.

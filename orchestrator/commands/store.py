@@ -24,7 +24,7 @@ def store() -> None:
     \b
     folkmoot store add model.safetensors --store ~/blocks
     folkmoot store get bafybei... --from https://holder.example
-    folkmoot store serve runs/digits-071aeb2b
+    folkmoot store serve runs/digits-3ef265d7
     """  # noqa: D301  click reads the escape
 
 
@@ -128,7 +128,7 @@ def gc(folder: Path | None, grace: float, *, everything: bool, as_json: bool) ->
 
     \b
     folkmoot store gc ~/blocks
-    folkmoot store gc runs/digits-071aeb2b --grace 86400
+    folkmoot store gc runs/digits-3ef265d7 --grace 86400
     """  # noqa: D301
     from orchestrator import errors  # noqa: PLC0415  `--help` need not wait
 
