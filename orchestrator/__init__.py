@@ -11,6 +11,6 @@ what people see   listener  progress  metrics  summary  plots
 holders           admittance  presence; their side is `client`
 aggregators       aggregator  station  cases  words  watch  finality
 audit             replay  recount  subject  withheld  findings  archive  recall  accounting  infer
-over HTTP         serving: a run; service: what all have in common, and a witness; blockservice  wanted  sending  doorstep  turnstile
+over HTTP         serving: a run; service: what all share, and a witness; blockservice  wanted  sending  doorstep  turnstile
 on the terminal   cli  commands
 """
