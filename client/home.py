@@ -5,7 +5,7 @@
 <folder>/invitation         the invitation, until the log shows the holder's own key in its place
 <folder>/policy.yaml        what the holder consents to
 <folder>/offer.json         the last offer, kept before anybody sees it (client.outbox)
-<folder>/momentum.safetensors, spending.jsonll
+<folder>/momentum.safetensors, spending.jsonl
 <folder>/refusals.jsonl     what was refused, and why
 <folder>/ledger.sqlite, checkpoint, memory/     the log as far as it is covered, and what is remembered of it (client.follower)
 <folder>/blocks/            parents and sealed updates
