@@ -161,20 +161,22 @@ def _updates(root: Path, holders: int) -> int:
 def play(url: str, invitations: list[str], root: Path) -> None:
     """Nothing; all who are invited have taken part to the end, a thread each."""
     torch.set_num_threads(1)
-    parts = [threading.Thread(target=_one, args=(url, text, root, at)) for at, text in enumerate(invitations)]
-    for each in parts:
-        each.start()
-    for each in parts:
-        each.join()
+    invited = [invitation.Invitation.parse(text) for text in invitations]
+    # Before any thread starts: a process that one of them forks holds for a moment the locks that all of them hold.
+    for each in invited:
+        place = home.Home(root=root / each.name)
+        with place.held():
+            place.keep_invitation(each)
+    parts = [threading.Thread(target=_one, args=(url, each, root, at)) for at, each in enumerate(invited)]
+    for part in parts:
+        part.start()
+    for part in parts:
+        part.join()
 
 
-def _one(url: str, text: str, root: Path, number: int) -> None:
-    invited = invitation.Invitation.parse(text)
-    place = home.Home(root=root / invited.name)
-    with place.held():
-        place.keep_invitation(invited)
+def _one(url: str, invited: invitation.Invitation, root: Path, number: int) -> None:
     whose = home.Membership(run=invited.run, name=invited.name, url=url)
-    with participation.opened(place, whose, lambda _: None) as part:
+    with participation.opened(home.Home(root=root / invited.name), whose, lambda _: None) as part:
         agreed = part.agreed()
         part.run(part.narrowest(agreed), part.examples(f"{participation.SHARD}{number}", agreed), agreed)
 

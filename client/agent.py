@@ -9,6 +9,7 @@ It opens every connection itself, and keeps nothing in memory that it could not 
 Reference: docs/protocol.md P24, P25.
 """
 
+import math
 import time
 
 from client import agreement, backoff, errors, hearing, joining, turn, view
@@ -16,6 +17,9 @@ from ledger import history, statements
 
 PATIENCE = 5.0
 """Seconds between two looks at what is due when nothing comes."""
+
+QUIET = 10.0
+"""Seconds without a first checkpoint after which that is said."""
 
 
 class Agent:
@@ -47,8 +51,12 @@ class Agent:
             ForkError, StaleError: the log is not the one that was followed before.
             PlanError, TaskError: the run is none that this machine can take part in.
         """
+        late = time.monotonic() + QUIET
         while self._follows.covered.genesis is None:
-            self._line.listen(PATIENCE)
+            self._line.listen(min(PATIENCE, max(0.05, late - time.monotonic())))
+            if self._follows.covered.genesis is None and time.monotonic() >= late:
+                self._say("waiting", "waiting for the coordinator's first checkpoint")
+                late = math.inf
         return self._agreed(0)
 
     def run(self, trainer: turn.Trainer, *, announces: bool = False) -> view.View:

@@ -156,7 +156,8 @@ class Home:
 
     def refused(self, record: Mapping[str, object]) -> None:
         """Nothing; one more line tells what was refused."""
-        with (self.root / "refusals.jsonl").open("a") as file:
+        path = self.root / "refusals.jsonl"
+        with durable.named(path), path.open("a") as file:
             file.write(json.dumps(record) + "\n")
             file.flush()
             os.fsync(file.fileno())

@@ -33,6 +33,7 @@ MAX_SAID = 300
 
 _CHUNK = 64 * 1024
 _LATER = (408, 425, 429, 507)
+_PLAIN = {"accept-encoding": "identity"}
 
 
 class Service:
@@ -53,7 +54,7 @@ class Service:
         self._seconds = seconds
         self._loop = background.Loop()
         # `background.Loop` keeps the time, which httpx would start anew with each byte.
-        self._client = httpx.AsyncClient(verify=trust.context(), trust_env=False, timeout=None)  # noqa: S113
+        self._client = httpx.AsyncClient(verify=trust.context(), trust_env=False, timeout=None, headers=_PLAIN)  # noqa: S113
         self._tails: list[tail.Tail] = []
 
     def append(self, envelope: dsse.Envelope) -> int:
@@ -118,12 +119,13 @@ class Service:
             raise self._wrong(f"{type(error).__name__} {plain.text(str(error), MAX_SAID)}".rstrip()) from error
 
     async def _stream(self, start: int) -> AsyncGenerator[bytes]:
-        headers = {"accept": "text/event-stream", "accept-encoding": "identity"}
+        headers = {"accept": "text/event-stream"}
         where, query = f"{self.url}/tail", {"from": str(start)}
         try:
             async with self._client.stream("GET", where, params=query, headers=headers) as response:
                 if response.status_code != 200:
                     await self._body(response, ())
+                self._unpacked(response)
                 yield b""
                 async for piece in response.aiter_raw():
                     if piece:
@@ -133,8 +135,9 @@ class Service:
 
     async def _body(self, response: httpx.Response, expected: tuple[int, ...]) -> bytes:
         """The body of an answer of an expected status, at most `MAX_ANSWER` bytes."""
+        self._unpacked(response)
         body = b""
-        async for piece in response.aiter_bytes(_CHUNK):
+        async for piece in response.aiter_raw(_CHUNK):
             body += piece
             if len(body) > MAX_ANSWER:
                 raise self._wrong(f"an answer of over {MAX_ANSWER} bytes")
@@ -142,16 +145,23 @@ class Service:
             self._refused(response, body)
         return body
 
+    def _unpacked(self, response: httpx.Response) -> None:
+        """Nothing, unless an answer is packed: it would have to be unpacked before it can be bounded."""
+        packed = response.headers.get("content-encoding", "identity")
+        if packed != "identity":
+            raise self._wrong(f"content-encoding {plain.text(packed, 40)}, which was not asked for")
+
     def _refused(self, response: httpx.Response, body: bytes) -> NoReturn:
         status = response.status_code
         code, message = "", body[:200].decode("utf-8", "replace").strip()
         match _record(body):
             case {"code": str(code), "message": str(message)}:
                 pass
-        what = f"{self.url} says {status} {plain.text(code, MAX_SAID)}: {plain.text(message, MAX_SAID)}"
+        said = ": ".join(plain.text(each, MAX_SAID) for each in (code, message) if each)
+        what = f"{self.url} says {status} {said or 'without a reason'}"
         if status in _LATER or status >= 500:
             wait = response.headers.get("retry-after", "")
-            raise errors.ServiceError(what, wait=float(wait) if wait.isdecimal() and len(wait) < 4 else 0.0)
+            raise errors.ServiceError(what, wait=min(float(wait), backoff.MOST) if wait.isdecimal() else 0.0)
         if status < 400:
             raise errors.ServiceError(f"{what}; expected 200, and a redirect is not followed")
         raise errors.RejectedError(what, status=status, code=plain.text(code, MAX_SAID))

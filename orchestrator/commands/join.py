@@ -51,7 +51,9 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     help="What you consent to (docs/policy.md); policy.yaml in your folder if left out.",
 )
 @click.option(
-    "--accept", is_flag=True, help="Consent to this run as it stands, and to nothing else, without a question."
+    "--accept",
+    is_flag=True,
+    help="Consent to this run as it stands, and to nothing else, without a question; a policy that your folder has stays.",
 )
 @click.option(
     "--explain", is_flag=True, help="Show what the next round would do and what the policy says; send nothing."
@@ -176,7 +178,9 @@ def _chosen(
     from orchestrator import admittance  # noqa: PLC0415
 
     place: home.Home = part.place
-    if path is not None or (place.policy.exists() and not accept):
+    if path is not None or place.policy.exists():
+        if accept:
+            show.said(f"--accept changes nothing in {place.policy}, which is there and holds: see it with --explain")
         return admittance.read_policy(path or place.policy)
     narrowest = part.narrowest(agreed)
     if explain:
