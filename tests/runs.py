@@ -133,7 +133,7 @@ def serving(
     root: Path, *, line: server.Line | None = None, quota: int | None = None, **allowed: float
 ) -> Iterator[tuple[str, int]]:
     """Address of the service of a run folder, with these limits and else generous ones."""
-    generous = {"burst": 100_000, "rate": 100_000.0} | allowed
+    generous = {"burst": 100_000, "rate": 100_000.0, "said": 100_000} | allowed
     chosen = limits.Limits(**generous)
     served = application.Service(folder.RunFolder(root=root), chosen, quota=quota)
     running = server.server(served.app, chosen, line or server.Line(), closing=served.close)

@@ -56,7 +56,11 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     help="Connections that may be open at the same time.",
 )
 @click.option(
-    "--each", type=click.IntRange(0), default=256, show_default=True, help="Of them, from one address; 0 for no limit."
+    "--each",
+    type=click.IntRange(0),
+    default=256,
+    show_default=True,
+    help="Of them, from one address; 0 for no limit, also of its requests and files at the same time.",
 )
 @click.option(
     "--tails",
