@@ -11,7 +11,15 @@ from ledger import errors as ledger_errors
 from orchestrator import coordinator, errors, folder, inprocess, replay
 from tests import federation, moot, servers
 
-RUN = ("pool=inprocess", "rounds=40", "task.holders=3", "rule=mean", "rule.byzantine=0", "attack=none", "task.epochs=40")
+RUN = (
+    "pool=inprocess",
+    "rounds=40",
+    "task.holders=3",
+    "rule=mean",
+    "rule.byzantine=0",
+    "attack=none",
+    "task.epochs=40",
+)
 
 
 def final(root: Path) -> str:
