@@ -131,11 +131,12 @@ class Intake:
             batch = self._taken()
             try:
                 held.refresh()
-                self._answer(held, batch)
+                outcomes = self._answered(held, batch)
             except BaseException:
                 _settle([(job, answer.busy("the log cannot be written now")) for job in batch])
                 raise
-            self.known = held.history
+            self.known = held.history  # before anybody is told: who was judged by it may come back at once
+            _settle(outcomes)
 
     def _taken(self) -> list[_Job]:
         batch: list[_Job | None] = []
@@ -145,7 +146,8 @@ class Intake:
                 batch.append(self._jobs.get_nowait())
         return [job for job in batch if job is not None]
 
-    def _answer(self, held: record.Record, batch: Sequence[_Job]) -> None:
+    def _answered(self, held: record.Record, batch: Sequence[_Job]) -> list[tuple[_Job, object]]:
+        """What each is to be told, once all of it is durable."""
         outcomes: list[tuple[_Job, object]] = []
         judged: list[_Job] = []
         for job in batch:
@@ -165,7 +167,7 @@ class Intake:
             self._measure.spend([_parsed(envelope) for envelope in new.values()])
             outcomes += [(job, _said(outcome)) for job, outcome in zip(judged, admitted, strict=True)]
             self._counted.batches.observe(len(judged))
-        _settle(outcomes)
+        return outcomes
 
     def _screen(self, held: record.Record, envelope: dsse.Envelope) -> None:
         """Nothing, if it may be judged: somebody who may say it here, and so much, or who has said it before."""

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -15,7 +15,7 @@ import pytest
 from client import update
 from exchange import unixfs
 from ledger import dsse, statements
-from orchestrator.serving import admission
+from orchestrator.serving import admission, intake
 from tests import runs
 
 LARGE = os.urandom(180_000)
@@ -66,6 +66,22 @@ def test_a_file_under_its_offer(run: runs.Run, asked: httpx.Client) -> None:
     assert put(asked, offer, LARGE) == (200, "")
     raw = asked.get(f"/ipfs/{name}", headers={"accept": "application/vnd.ipld.raw"})
     assert raw.content == LARGE
+
+
+def test_a_file_for_a_round_that_opened_a_moment_ago(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the service has judged by is what it goes by from then on, however slow its thread is: a quick holder is not late."""
+    waiting = runs.Run(tmp_path / "waiting", begun=False)
+    tell = intake._settle
+
+    def slowly(outcomes: Sequence[tuple[object, object]]) -> None:
+        tell(outcomes)  # type: ignore[arg-type]  # a job is the module's own
+        time.sleep(0.5 if outcomes else 0.0)
+
+    with runs.serving(waiting.where.root) as where, runs.client(where) as asked:
+        runs.wait(asked)
+        monkeypatch.setattr(intake, "_settle", slowly)
+        waiting.append(waiting.signed(waiting.opening()))
+        assert put(asked, waiting.offer("alice", LARGE), LARGE) == (201, "")
 
 
 def test_a_file_of_many_blocks(tmp_path: Path) -> None:
