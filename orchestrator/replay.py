@@ -80,10 +80,6 @@ class Replay:
             with subject.opened(self._place) as found:
                 standing = self._read(found)
                 head, beyond = found.record.head, found.beyond
-        except exchange_errors.PeerError as error:
-            if isinstance(self._place, subject.Served):
-                raise errors.UnreachedError(str(error)) from error
-            raise errors.AuditError(str(error)) from error
         except OURS as error:
             raise errors.AuditError(str(error)) from error
         known, plan = self._known, self._agreed.plan
@@ -124,6 +120,7 @@ class Replay:
             self._undisclosed(self._known)
         self._require_whole(notes)
         self._withheld.check()
+        found.finish()
         return self._brought.check(found.record, found.published, self._known)
 
     def _require_whole(self, unmet: Mapping[int, bytes]) -> None:
