@@ -96,10 +96,9 @@ class Crate:
             TooLargeError: it has more than `limit` bytes.
             StoreError: it cannot be read.
         """
-        name = bytes(cid)
         with shelf.reporting(f"read {self._path}"):
-            index = bisect.bisect_left(range(len(self._starts)), name, key=self._name)
-            if index == len(self._starts) or self._name(index) != name:
+            index = self._find(bytes(cid))
+            if index is None:
                 raise errors.BlockMissingError(f"block {cid} is not in {self._path}")
             self._wanted[index] = True
             start = self._starts[index] + cids.BINARY_SIZE
@@ -110,6 +109,10 @@ class Crate:
         """The first block that nobody has asked for; None if there is none."""
         index = self._wanted.find(False)
         return None if index < 0 else cids.Cid.from_bytes(self._name(index))
+
+    def _find(self, name: bytes) -> int | None:
+        index = bisect.bisect_left(range(len(self._starts)), name, key=self._name)
+        return index if index < len(self._starts) and self._name(index) == name else None
 
     def _name(self, index: int) -> bytes:
         return os.pread(self._file.fileno(), cids.BINARY_SIZE, self._starts[index])
@@ -128,6 +131,8 @@ class Crate:
             if len(self._starts) % _PACE == 0:
                 told(len(self._starts))
         self._wanted = bytearray(len(self._starts))
+        if self._find(bytes(self.root)) is None:
+            raise errors.CarError(f"its root, block {self.root}, is not in it")
 
 
 @contextlib.contextmanager
