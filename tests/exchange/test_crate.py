@@ -71,7 +71,7 @@ def test_any_altered_byte_is_refused(tmp_path: Path) -> None:
     """Each byte of header, lengths, names and small blocks in turn, by one bit and by all; and some of the large block."""
     good, path, draw = packed(), tmp_path / "crate.car", random.Random(1)
     small = [at for at in range(len(good)) if good[at] or draw.random() < 0.001]
-    assert len(small) > 300
+    assert len(small) > 200
     for at in small:
         for change in (1 << draw.randrange(8), 0xFF):
             refused(path, good[:at] + bytes([good[at] ^ change]) + good[at + 1 :])

@@ -331,9 +331,15 @@ def test_entries_after_the_checkpoint_are_left_out(finished: Path, tmp_path: Pat
         run, name = record.history.run or "", "holder-09"
         said = statements.MemberRevoke(author="coordinator", run=run, member=name, reason="left")
         record.append(*record.sign(said))
-    assert exported(where, path).unsigned == 1
+        assert exported(where, path).unsigned == 1
+        assert path.read_bytes() == before.read_bytes()
+        assert bundles.audit(path).unsigned == 0
+        # Stopped between the signature and the file: the log has a note beyond the one that is published.
+        published_before = where.checkpoint.read_bytes()
+        record.publish()
+        where.checkpoint.write_bytes(published_before)
+    exported(where, path, replace=True)
     assert path.read_bytes() == before.read_bytes()
-    assert bundles.audit(path).unsigned == 0
 
 
 @pytest.mark.parametrize("size", [1, 255, 256, 257, 600])
