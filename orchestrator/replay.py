@@ -14,7 +14,7 @@ from client import agreement
 from client import errors as client_errors
 from exchange import errors as exchange_errors
 from ledger import errors as ledger_errors
-from ledger import history, leaf, merkle, statements
+from ledger import history, leaf, merkle, statements, transfers
 from orchestrator import (
     errors,
     finality,
@@ -62,7 +62,7 @@ class Replay:
         self._recomputed = 0
         self._on_word = 0
         self._left_out = 0
-        self._reversals = 0
+        self._taken_back: dict[int, str] = {}
         self._signed = 0
         self._recipients: set[str] = set()
 
@@ -101,7 +101,8 @@ class Replay:
             pending=self._tally.pending(needed),
             aggregators=self._tally.aggregators(),
             lingering={name: count for name, count in overdue.items() if count},
-            reversals=self._reversals,
+            reversals=len(self._taken_back),
+            taken_back=self._taken_back,
             unsigned=self._frontier.size - self._signed + beyond,
             before=standing.before,
             witnesses=standing.witnesses,
@@ -152,7 +153,7 @@ class Replay:
             case statements.RoundDisclose():
                 self._disclosed(statement, before)
             case statements.CreditTransfer(code="reversal"):
-                self._reversals += 1
+                self._taken_back[statement.round] = transfers.reason(statement.id)
             case statements.CreditTransfer() if self._agreed.plan.disclosure != "public":
                 self._undisclosed(before)
             case statements.RoundDestroy() if statement.author == self._known.coordinator:
