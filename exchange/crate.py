@@ -6,7 +6,7 @@ Who opens one reads it to its end once: framing, names, order, the hash of each 
 in the memory of 13 bytes for each, and hashed again. What was asked for is noted, so that what nobody needs can be refused.
 Nothing is unpacked anywhere.
 
-Reference: IPLD, "Content Addressable aRchives (CAR) v1"; docs/protocol.md P21, P29.
+Reference: IPLD, "Content Addressable aRchives (CAR) v1"; docs/protocol.md P29; P21 for CAR files.
 """
 
 import array

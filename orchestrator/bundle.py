@@ -163,10 +163,10 @@ def opened(path: Path, told: Callable[[str], object] = lambda _: None) -> Iterat
         try:
             held = stack.enter_context(crate.Crate.opened(path, lambda count: told(f"reading block {count:,}")))
             found = Bundle(path, held)
-        except (errors.StatementError, exchange_errors.ExchangeError) as error:
-            if (
-                type(error) is exchange_errors.StoreError
-            ):  # the operating system's refusal, which says nothing of the run
+        except errors.StatementError as error:
+            raise our_errors.AuditError(f"no whole bundle: {path}: {error}") from error
+        except exchange_errors.ExchangeError as error:
+            if type(error) is exchange_errors.StoreError:  # the system's refusal, which says nothing of the run
                 raise our_errors.UnreachedError(str(error)) from error
-            raise our_errors.AuditError(f"{path} is no whole bundle: {error}") from error
+            raise our_errors.AuditError(f"no whole bundle: {error}") from error
         yield found
