@@ -74,7 +74,7 @@ from orchestrator import (
     subject,
 )
 from orchestrator.serving import answer, growth, limits
-from tests import bundles, protocol, stranger, stranger_reals, stranger_rules
+from tests import bundles, protocol, stranger, stranger_bundle, stranger_reals, stranger_rules
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs/protocol.md").read_text()
@@ -204,6 +204,21 @@ def test_the_bundle_of_the_run_is_the_document_s(tmp_path: Path) -> None:
     assert (len(made), hashlib.sha256(made).hexdigest()) == (last["bytes"], last["sha256"])
     assert {each["holds"] for each in shown} >= {name.removeprefix("block-") for name in BLOCKS}
     assert bundles.audit(path).recomputed == 1
+
+
+def test_a_second_implementation_audits_the_bundle(tmp_path: Path) -> None:
+    """From the one file, and P29, to the credits; with any byte altered it stops before them."""
+    path = tmp_path / "run.car"
+    (tmp_path / "run").mkdir()
+    what = subject.Exported(place=_folder(tmp_path / "run"), path=path, replace=False, told=lambda _: None)
+    replay.Replay(what, lambda _number, _total: None).audit()
+    data, draw = path.read_bytes(), random.Random(29)
+    leaves, notes, files = stranger_bundle.unpack(data)
+    assert files == _files()
+    assert sum(stranger.audit(leaves, notes, files).values()) == protocol.PLAN.credit.pool
+    for at in draw.sample(range(len(data)), 200):
+        with pytest.raises((AssertionError, IndexError, KeyError)):
+            stranger_bundle.unpack(data[:at] + bytes([data[at] ^ 1 << draw.randrange(8)]) + data[at + 1 :])
 
 
 @pytest.mark.parametrize("seq", range(len(lines("log"))))
