@@ -76,7 +76,7 @@ coverage: $(READY) ## tests, and which lines they do not reach
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 readme: $(READY) ## run the commands of README and docs, and write their output into them
-	$(BIN)/python -m tests.readme README.md docs/exchange.md docs/federation.md
+	$(BIN)/python -m tests.readme README.md docs/audit.md docs/exchange.md docs/federation.md
 
 clean: ## remove .venv, run folders and caches
 	rm -rf .venv .peers runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

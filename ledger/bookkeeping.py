@@ -113,10 +113,14 @@ def table(transfers: Iterable[accounts.Transfer]) -> Iterator[str]:
     Reference: docs/protocol.md P20.
     """
     yield row(COLUMNS)
-    for posting in accounts.postings(transfers):
-        made = posting.transfer
-        about = (made.seq, made.id, made.code, made.reverses, made.round)
-        yield row((*about, posting.account, posting.amount, posting.balance))
+    yield from map(row, map(cells, accounts.postings(transfers)))
+
+
+def cells(posting: accounts.Posting) -> tuple[str | int, ...]:
+    """What `COLUMNS` name of a posting."""
+    made = posting.transfer
+    about = (made.seq, made.id, made.code, made.reverses, made.round)
+    return (*about, posting.account, posting.amount, posting.balance)
 
 
 def row(cells: Iterable[object]) -> str:

@@ -14,7 +14,7 @@ Reference: C2SP tlog-tiles; docs/protocol.md P19.
 
 import re
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self, TypeAlias
 
@@ -102,6 +102,18 @@ def partial(size: int) -> list[Tile]:
     levels = range((size.bit_length() + HEIGHT - 1) // HEIGHT)
     counts = ((level, divmod(count(size, level), WIDTH)) for level in levels)
     return [Tile(level=level, index=index, width=rest) for level, (index, rest) in counts if rest]
+
+
+def files(size: int) -> Iterator[Tile]:
+    """Every file of a log of `size` entries but `checkpoint`: the bundles of entries, then the tiles of each level from 0 on.
+
+    Args:
+        size: Entries; any number, for the files are told as they are taken.
+    """
+    levels = (size.bit_length() + HEIGHT - 1) // HEIGHT
+    for level in (None, *range(levels)):
+        for index in range(-(-count(size, level or 0) // WIDTH)):
+            yield Tile(level=level, index=index, width=width(size, level or 0, index))
 
 
 def node(row: Row) -> merkle.Node:

@@ -3,9 +3,10 @@
 ::
 
     {"id":"round/7","code":"round","reverses":"","postings":[["issued",-10],["member:ash",6],["member:birch",4]], ...}
-    {"id":"reversal/7","code":"reversal","reverses":"round/7","postings":[["issued",10],["member:ash",-6], ...], ...}
+    {"id":"reversal/7/audit","code":"reversal","reverses":"round/7","postings":[["issued",10],["member:ash",-6], ...], ...}
 
-A transfer is never changed. What was paid wrongly is taken back by its exact opposite, once.
+A transfer is never changed. What was paid wrongly is taken back by its exact opposite, once. Why, its id may say; that is the
+word of who signs it.
 """
 
 import dataclasses
@@ -29,9 +30,19 @@ def round_id(number: int) -> str:
     return f"round/{number}"
 
 
-def reversal_id(number: int) -> str:
-    """The id of the transfer that takes a round's credit back."""
-    return f"reversal/{number}"
+def reversal_id(number: int, reason: str = "") -> str:
+    """The id of the transfer that takes a round's credit back.
+
+    Args:
+        number: The round.
+        reason: Why, as a code; empty to say nothing.
+    """
+    return f"reversal/{number}/{reason}" if reason else f"reversal/{number}"
+
+
+def reason(own: str) -> str:
+    """Why a reversal with this id was made, as its signer says; empty where it says nothing."""
+    return own.split("/", 2)[2] if own.count("/") == 2 else ""
 
 
 def account(name: str) -> str:
@@ -115,7 +126,7 @@ class Payments:
         Reference: docs/protocol.md P6.
         """
         number = statement.round
-        _require_ids(statement, reversal_id(number), round_id(number))
+        _require_ids(statement, reversal_id(number, _said(statement.id)), round_id(number))
         chunk, start = divmod((number - 1) * _DIGEST, _CHUNK)
         there = self.chunks[chunk] if chunk < len(self.chunks) else b""
         digest = there[start : start + _DIGEST]
@@ -136,6 +147,14 @@ def _require_ids(statement: statements.CreditTransfer, own: str, reverses: str) 
     if (statement.id, statement.reverses) != (own, reverses):
         message = f"transfer {statement.id} that reverses {statement.reverses or 'nothing'}"
         raise errors.HistoryError("wrong-id", f"{message}, expected {own} that reverses {reverses or 'nothing'}")
+
+
+def _said(own: str) -> str:
+    """The reason in an id; empty where there is none, or what stands there is no reason code."""
+    try:
+        return fields.read_reason(reason(own))
+    except errors.StatementError:
+        return ""
 
 
 def _digest(postings: Postings) -> bytes:

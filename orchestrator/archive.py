@@ -1,4 +1,4 @@
-"""Logs to read, wherever they lie: in a run folder, as published files in a folder, or below a URL."""
+"""Logs to read, wherever they lie: in a run folder, as published files in a folder or below a URL, or in a bundle."""
 
 import contextlib
 import time
@@ -25,11 +25,11 @@ from ledger import (
     verification,
     vkey,
 )
-from ledger import note as notes
+from orchestrator import bundle, folder, journal, recall
 from orchestrator import errors as our_errors
-from orchestrator import folder, journal, recall
 
 RUNS = Path("runs")
+claimed = bundle.claimed
 Record: TypeAlias = log.Log | tiled.TiledLog
 
 
@@ -85,10 +85,11 @@ class Verified:
 
 @contextlib.contextmanager
 def opened(place: str | None) -> Iterator[Archive]:
-    """The log at `place`: a run folder, a folder of published files, or the URL of one; without it, the latest run's.
+    """The log at `place`: a run folder, published files in a folder or at a URL, a bundle; without it, the latest run's.
 
     Raises:
         FolderError: there is no log.
+        AuditError: the bundle is none, or damaged.
         LedgerError: it cannot be read, or is not what its checkpoint promises.
     """
     if place is not None and place.startswith(("http://", "https://")):
@@ -96,13 +97,17 @@ def opened(place: str | None) -> Iterator[Archive]:
         yield Archive(record=record, note=record.note, promise=record.checkpoint, place=place)
         return
     path = folder.newest(RUNS).root if place is None else Path(place)
+    if path.is_file():
+        with bundle.opened(path) as found:
+            yield Archive(record=found.record, note=found.published, promise=claimed(found.published), place=str(path))
+        return
     where = folder.RunFolder(root=path)
     if not where.ledger.is_file() and (path / "tile").is_dir():
         record = tiled.TiledLog.open(source.folder(path), claimed)
         yield Archive(record=record, note=record.note, promise=record.checkpoint, place=str(path))
         return
     if not where.ledger.is_file():
-        expected = "expected a run folder, a folder of published files (checkpoint, tile/), or the URL of one"
+        expected = "expected a run folder, a folder of published files (checkpoint, tile/), the URL of one, or a bundle"
         raise our_errors.FolderError(f"{path} holds no log: {expected}")
     with journal.published(where.ledger) as stored:
         signed = stored.last_note() or b""
@@ -217,9 +222,3 @@ def _require_root(note: bytes, tree: merkle.Frontier) -> None:
     if (promise.size, promise.root) != (tree.size, tree.root()):
         message = f"the signed checkpoint of {tree.size} entries has size {promise.size}, root {promise.root.hex()}"
         raise errors.CorruptError(f"{message}, expected root {tree.root().hex()}")
-
-
-def claimed(note: bytes) -> checkpoint.LogCheckpoint:
-    """The checkpoint that a note states. Its signature is checked when the log has said whose key counts."""
-    text, _ = notes.split(note)
-    return checkpoint.LogCheckpoint.parse(text)

@@ -11,16 +11,12 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
 from orchestrator import errors
-from orchestrator.commands import aggregate, bench, inviting, join, key, ledger, reading, refusal, serve, store
-
-if TYPE_CHECKING:
-    from orchestrator import subject
+from orchestrator.commands import aggregate, audit, bench, inviting, join, key, ledger, refusal, serve, store
 
 RUNS = Path("runs")
 
@@ -92,63 +88,6 @@ def run(overrides: tuple[str, ...], *, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("place", metavar="[RUN_FOLDER|URL]", required=False)
-@reading.trust
-@click.option("--store", type=click.Path(path_type=Path, file_okay=False), help="With URL: keep what was fetched here.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
-def audit(
-    place: str | None,
-    policy_file: Path | None,
-    memory_folder: Path | None,
-    store: Path | None,
-    *,
-    no_memory: bool,
-    as_json: bool,
-) -> None:
-    """Recompute a run from its genesis: every signature, link, root, CID, aggregate, checkpoint and credit.
-
-    Needs no key but the round identities that the run disclosed. Exits 1 and names the first thing that differs, and 2 if it
-    cannot be known. Without a place it takes the latest run in runs/.
-
-    With the URL of a run's service nothing else is needed: log and files are fetched from there, and believed nothing. What its
-    newest checkpoint covers is audited; of what comes after, only the number of entries is told.
-
-    What it accepts it remembers, by default in $FOLKMOOT_STATE or ~/.local/state/folkmoot, and from then on refuses a log of
-    that name which does not extend it: it exits 1 and names a folder with both signed notes. With --policy the published
-    checkpoint must also be cosigned as the file says (C2SP tlog-policy).
-
-    \b
-    folkmoot audit
-    folkmoot audit runs/digits-3ef265d7
-    folkmoot audit runs/digits-3ef265d7 --policy witnesses.txt
-    folkmoot audit https://moot.example.org
-    folkmoot audit https://moot.example.org --store fetched
-    folkmoot audit runs/digits-3ef265d7 --json
-    """  # noqa: D301  click reads the escape
-    from orchestrator import progress, replay  # noqa: PLC0415
-
-    brought = reading.brought(policy_file, memory_folder, no_memory=no_memory)
-    console = Console(stderr=True, soft_wrap=True)
-    try:
-        with console.status("auditing") as status:
-            report = replay.Replay(
-                _audited(place, store), lambda number, total: status.update(f"round {number} of {total}"), brought
-            ).audit()
-    except errors.UnreachedError as error:
-        if as_json:
-            click.echo(json.dumps({"ok": None, "unknown": str(error)}))
-        refusal.fail(error)
-    except refusal.OURS as error:
-        if as_json:
-            click.echo(json.dumps({"ok": False, "difference": str(error)}))
-        refusal.fail(error)
-    if as_json:
-        click.echo(json.dumps({"ok": True} | dataclasses.asdict(report)))
-    else:
-        progress.audited(Console(soft_wrap=True), report)
-
-
-@cli.command()
 @click.argument("run_folder", type=click.Path(path_type=Path), required=False)
 @click.option("--checkpoint", "cid", help="CID of a committed checkpoint; the latest if left out.")
 @click.option("--input", "inputs", type=click.Path(path_type=Path), help=".npy or .csv, one example a row.")
@@ -190,22 +129,12 @@ def infer(run_folder: Path | None, cid: str | None, inputs: Path | None, *, as_j
         click.echo("\n".join(str(each) for each in predictions))
 
 
-def _audited(place: str | None, store: Path | None) -> "subject.Place":
-    """Where the run lies that the command names."""
-    from orchestrator import folder, subject  # noqa: PLC0415
-
-    if place is not None and place.startswith(("http://", "https://")):
-        return subject.Served(url=place, store=store)
-    if store is not None:
-        raise click.UsageError("--store keeps what was fetched from a URL, and there is none")
-    return folder.RunFolder(root=Path(place)) if place else folder.newest(RUNS)
-
-
 def _stop(number: int, _: object) -> None:
     raise KeyboardInterrupt(number)  # as Ctrl-C does, and with the same end
 
 
 cli.add_command(aggregate.aggregate)
+cli.add_command(audit.audit)
 cli.add_command(bench.bench)
 cli.add_command(inviting.enrol)
 cli.add_command(inviting.invite)

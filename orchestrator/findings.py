@@ -26,7 +26,8 @@ class Report:
         pending: how many rounds do not.
         aggregators: what each aggregator has said of the rounds whose updates it could open, by name.
         lingering: identities of aggregators that should have been destroyed by the plan, by name.
-        reversals: transfers that take a round's credit back: the operator's word, since nothing on the log says why.
+        reversals: transfers that take a round's credit back.
+        taken_back: round -> why its credit was taken back: the operator's word, empty where it says nothing.
         unsigned: entries after the last signed checkpoint of the log, which nobody vouches for yet.
         on_word: updates that were rejected because their bytes could not be had, which nobody can recompute.
         recomputed: rounds worked out again from their ciphertext; fewer than `rounds` where identities were not disclosed.
@@ -55,6 +56,7 @@ class Report:
     aggregators: Mapping[str, str]
     lingering: Mapping[str, int]
     reversals: int
+    taken_back: Mapping[int, str]
     unsigned: int
     before: str
     witnesses: Mapping[str, int]

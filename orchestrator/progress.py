@@ -141,6 +141,9 @@ def audited(console: Console, report: findings.Report) -> None:
         if report.cosignatures
         else "no cosignatures asked for",
     }
+    if report.taken_back:
+        rounds = sorted(report.taken_back.items())
+        lines["taken back"] = ", ".join(f"round {number} ({why or 'no reason said'})" for number, why in rounds)
     for label, text in (lines | dict(report.aggregators)).items():
         console.print(f"{label:<12}{text}", highlight=False)
     doubts = (

@@ -14,7 +14,7 @@ from client import agreement
 from client import errors as client_errors
 from exchange import errors as exchange_errors
 from ledger import errors as ledger_errors
-from ledger import history, leaf, merkle, statements
+from ledger import history, leaf, merkle, statements, transfers
 from orchestrator import (
     errors,
     finality,
@@ -62,7 +62,7 @@ class Replay:
         self._recomputed = 0
         self._on_word = 0
         self._left_out = 0
-        self._reversals = 0
+        self._taken_back: dict[int, str] = {}
         self._signed = 0
         self._recipients: set[str] = set()
 
@@ -80,10 +80,6 @@ class Replay:
             with subject.opened(self._place) as found:
                 standing = self._read(found)
                 head, beyond = found.record.head, found.beyond
-        except exchange_errors.PeerError as error:
-            if isinstance(self._place, subject.Served):
-                raise errors.UnreachedError(str(error)) from error
-            raise errors.AuditError(str(error)) from error
         except OURS as error:
             raise errors.AuditError(str(error)) from error
         known, plan = self._known, self._agreed.plan
@@ -105,7 +101,8 @@ class Replay:
             pending=self._tally.pending(needed),
             aggregators=self._tally.aggregators(),
             lingering={name: count for name, count in overdue.items() if count},
-            reversals=self._reversals,
+            reversals=len(self._taken_back),
+            taken_back=self._taken_back,
             unsigned=self._frontier.size - self._signed + beyond,
             before=standing.before,
             witnesses=standing.witnesses,
@@ -124,6 +121,7 @@ class Replay:
             self._undisclosed(self._known)
         self._require_whole(notes)
         self._withheld.check()
+        found.finish()
         return self._brought.check(found.record, found.published, self._known)
 
     def _require_whole(self, unmet: Mapping[int, bytes]) -> None:
@@ -155,7 +153,7 @@ class Replay:
             case statements.RoundDisclose():
                 self._disclosed(statement, before)
             case statements.CreditTransfer(code="reversal"):
-                self._reversals += 1
+                self._taken_back[statement.round] = transfers.reason(statement.id)
             case statements.CreditTransfer() if self._agreed.plan.disclosure != "public":
                 self._undisclosed(before)
             case statements.RoundDestroy() if statement.author == self._known.coordinator:

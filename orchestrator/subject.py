@@ -1,19 +1,22 @@
-"""What an audit reads: the log of a run and its files, in a run folder or behind the URL of its service."""
+"""What an audit reads: the log of a run and its files, in a run folder, behind the URL of its service, or in a bundle."""
 
 import contextlib
+import dataclasses
+import functools
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from exchange import places
+from exchange import errors as exchange_errors
+from exchange import places, reading
 from exchange import store as stores
 from ledger import errors as ledger_errors
 from ledger import source, tiled
-from orchestrator import archive, errors, folder, journal
+from orchestrator import archive, bundle, bundling, errors, folder, journal
 
 MAX_INDEX = 65_536
 PAUSES = (0.25, 0.5, 1.0)
@@ -33,7 +36,40 @@ class Served:
     store: Path | None = None
 
 
-Place: TypeAlias = folder.RunFolder | Served
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundled:
+    """A run in a bundle.
+
+    Attributes:
+        path: the file.
+        told: is told now and then what goes on while it is read for the first time.
+    """
+
+    path: Path
+    told: Callable[[str], object]
+
+
+Inspected: TypeAlias = folder.RunFolder | Served | Bundled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """A run that becomes a bundle once it was audited, whether that found a difference or none.
+
+    Attributes:
+        place: where it is.
+        path: the file to write.
+        replace: whether there may be one already.
+        told: is told now and then what goes on while it is written.
+    """
+
+    place: Inspected
+    path: Path
+    replace: bool
+    told: Callable[[str], object]
+
+
+Place: TypeAlias = Inspected | Exported
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +82,7 @@ class Subject:
         notes: size -> note, of all signed checkpoints that can be read here.
         store: its files.
         beyond: entries that its service says are there, after those of the published note; nothing is known of them.
+        finish: is called when all was read; raises AuditError if there is something that was not needed for that.
     """
 
     record: archive.Record
@@ -53,6 +90,7 @@ class Subject:
     notes: dict[int, bytes]
     store: stores.Store
     beyond: int = 0
+    finish: Callable[[], object] = lambda: None
 
 
 @contextlib.contextmanager
@@ -61,11 +99,20 @@ def opened(place: Place) -> Iterator[Subject]:
 
     Raises:
         FolderError: there is none.
-        AuditError: its published checkpoint is none of its log.
-        UnreachedError: the service does not answer.
+        AuditError: its published checkpoint is none of its log, or it is no whole bundle.
+        UnreachedError: the service does not answer, or the file cannot be read.
         LedgerError: the log cannot be read, or is not what its checkpoint promises.
     """
-    with _served(place) if isinstance(place, Served) else _held(place) as found:
+    match place:
+        case Exported():
+            chosen = _exported(place)
+        case Bundled():
+            chosen = _bundled(place)
+        case Served():
+            chosen = _served(place)
+        case _:
+            chosen = _held(place)
+    with chosen as found:
         yield found
 
 
@@ -88,10 +135,41 @@ def _served(place: Served) -> Iterator[Subject]:
     record = tiled.TiledLog.open(fetch, archive.claimed)
     with contextlib.ExitStack() as stack:
         kept = place.store or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="folkmoot-audit-")))
-        store = stack.enter_context(places.fetched(kept, place.url))
         notes = {record.size: record.note}
         beyond = max(0, _size(fetch) - record.size)
-        yield Subject(record=record, published=record.note, notes=notes, store=store, beyond=beyond)
+        try:
+            store = stack.enter_context(places.fetched(kept, place.url))
+            yield Subject(record=record, published=record.note, notes=notes, store=store, beyond=beyond)
+        except exchange_errors.PeerError as error:
+            raise errors.UnreachedError(str(error)) from error
+
+
+@contextlib.contextmanager
+def _bundled(place: Bundled) -> Iterator[Subject]:
+    with bundle.opened(place.path, place.told) as found:
+        yield Subject(
+            record=found.record,
+            published=found.published,
+            notes=dict(found.notes),
+            store=found.store,
+            finish=found.finish,
+        )
+
+
+@contextlib.contextmanager
+def _exported(place: Exported) -> Iterator[Subject]:
+    with opened(place.place) as found:
+        noted = reading.Noted(found.store.block)
+        wanted = bundling.Contents(record=found.record, published=found.published, notes=dict(found.notes), noted=noted)
+        write = functools.partial(bundling.write, wanted, place.path, replace=place.replace, told=place.told)
+        try:
+            yield dataclasses.replace(found, store=reading.Reading(noted, "a run that is exported"))
+        except errors.AuditError as error:
+            if isinstance(place.place, Bundled):  # which is what shows it already
+                raise
+            write()
+            raise errors.AuditError(f"{error}; whoever audits {place.path} finds the same", error.code) from error
+        write()
 
 
 def _size(fetch: source.Source) -> int:

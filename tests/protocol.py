@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from aggregation import carry, credit, divide_and_conquer, lattice, outer, recipe, rules, standing
 from client import agreement, checkpoint, invitation, plan, seeds, taskplan, training, update
-from exchange import blocks, car, cid, content, recipients, sealing, tensors, unixfs
+from exchange import blocks, car, cid, content, reading, recipients, sealing, tensors, unixfs
 from exchange import errors as exchange_errors
 from ledger import (
     account_statement,
@@ -56,7 +56,8 @@ from ledger import (
 )
 from ledger import checkpoint as log_checkpoint
 from ledger import errors as ledger_errors
-from orchestrator import fold, founding, journal, opening, optimizer, settlement
+from orchestrator import bundling, fold, founding, journal, opening, optimizer, settlement
+from tests import bundles
 
 BLOCK = re.compile(r"^```(\w+) example=([\w.-]+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 HOLDERS = ("holder-00", "holder-01", "holder-02")
@@ -258,13 +259,42 @@ class Run:
                     signed = record.publish(key)
                 publication.publish(record, where / "served")
                 path = tuple(record.inclusion(8, 15))
+                bundled = self._bundled(record)
             files = sorted(path for path in (where / "served").rglob("*") if path.is_file())
             rows = [(str(file.relative_to(where / "served")), file.read_bytes()) for file in files]
         said = [{"path": path, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for path, data in rows]
         return {
             "published": _lines(said),
             "tlog-proof": proof.Proof(index=8, path=path, note=signed).to_bytes().decode(),
+            "bundle-index": json.dumps(bundles.index(bundled), ensure_ascii=False, separators=(",", ":")) + "\n",
+            "bundle": _lines(self._framed(bundled)),
         }
+
+    def _bundled(self, record: log.Log) -> bytes:
+        """The run's bundle, for which an audit reads each of its files."""
+        held = {cid.Cid.parse(link): data for link, data in self.blocks.values()}
+        noted = reading.Noted(lambda name, limit: held[name])
+        noted.names = set(held)
+        published = record.last_note() or b""
+        wanted = bundling.Contents(record=record, published=published, notes=dict(record.notes()), noted=noted)
+        return b"".join(bundling.encode(wanted))
+
+    def _framed(self, bundled: bytes) -> Iterable[object]:
+        """Header and sections of the bundle, and all of it."""
+        index = bundles.index(bundled)
+        holds = {link: name for name, (link, _) in self.blocks.items()} | {str(bundles.root(bundled)): "the index"}
+        holds |= dict(zip(index["tiles"], ["tile/entries/000.p/15", "tile/0/000.p/15"], strict=True))
+        length = ""
+        for part in bundles.framed(bundled):
+            if part.kind == "header":
+                yield {"at": 0, "header": bundled[: part.stop].hex()}
+            elif part.kind == "length":
+                length = bundled[part.start : part.stop].hex()
+                at = part.start
+            elif part.block is not None:
+                link = str(part.block)
+                yield {"at": at, "length": length, "cid": link, "bytes": part.stop - part.start, "holds": holds[link]}
+        yield {"bytes": len(bundled), "sha256": hashlib.sha256(bundled).hexdigest()}
 
     def _accounts(self, signed: str) -> dict[str, str]:
         """What is read of credit: an account statement, and the exports."""

@@ -37,7 +37,7 @@ from aggregation import (
 from aggregation import errors as aggregation_errors
 from client import agreement, plan, section, taskplan
 from client.tasks import catalogue
-from exchange import age, blocks, car, gateway, header, sealing, tensors, unixfs
+from exchange import age, blocks, car, cid, crate, gateway, header, sealing, tensors, unixfs
 from exchange import errors as exchange_errors
 from exchange import recipients as age_keys
 from ledger import (
@@ -60,9 +60,21 @@ from ledger import (
     vkey,
 )
 from ledger import errors as ledger_errors
-from orchestrator import aggregate, blockservice, errors, fold, folder, optimizer, replay, service, settlement
+from orchestrator import (
+    aggregate,
+    blockservice,
+    bundle,
+    errors,
+    fold,
+    folder,
+    optimizer,
+    replay,
+    service,
+    settlement,
+    subject,
+)
 from orchestrator.serving import answer, growth, limits
-from tests import protocol, stranger, stranger_reals, stranger_rules
+from tests import bundles, protocol, stranger, stranger_bundle, stranger_reals, stranger_rules
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs/protocol.md").read_text()
@@ -170,6 +182,43 @@ def test_our_audit_recomputes_the_run(tmp_path: Path) -> None:
     assert (report.rounds, report.recomputed, report.on_word) == (1, 1, 0)
     assert report.checked["entries"] == len(lines("log"))
     assert report.checked["roots"] == 2
+
+
+def test_the_bundle_of_the_run_is_the_document_s(tmp_path: Path) -> None:
+    """Exported by an audit of the document's bytes: header and sections as P29 shows them, and nothing else."""
+    path = tmp_path / "run.car"
+    (tmp_path / "run").mkdir()
+    where = _folder(tmp_path / "run")
+    what = subject.Exported(place=where, path=path, replace=False, told=lambda _: None)
+    replay.Replay(what, lambda _number, _total: None).audit()
+    first, *shown, last = map(protocol.json.loads, lines("bundle"))
+    files = _files()
+    files[shown[[each["holds"] for each in shown].index("the index")]["cid"]] = lines("bundle-index")[0].encode()
+    made = bytes.fromhex(first["header"])
+    tiled = bundles.blocks(path.read_bytes())
+    for each in shown:
+        assert len(made) == each["at"]
+        name = cid.Cid.parse(each["cid"])
+        made += bytes.fromhex(each["length"]) + bytes(name) + files.get(each["cid"], tiled[name])
+    assert made == path.read_bytes()
+    assert (len(made), hashlib.sha256(made).hexdigest()) == (last["bytes"], last["sha256"])
+    assert {each["holds"] for each in shown} >= {name.removeprefix("block-") for name in BLOCKS}
+    assert bundles.audit(path).recomputed == 1
+
+
+def test_a_second_implementation_audits_the_bundle(tmp_path: Path) -> None:
+    """From the one file, and P29, to the credits; with any byte altered it stops before them."""
+    path = tmp_path / "run.car"
+    (tmp_path / "run").mkdir()
+    what = subject.Exported(place=_folder(tmp_path / "run"), path=path, replace=False, told=lambda _: None)
+    replay.Replay(what, lambda _number, _total: None).audit()
+    data, draw = path.read_bytes(), random.Random(29)
+    leaves, notes, files = stranger_bundle.unpack(data)
+    assert files == _files()
+    assert sum(stranger.audit(leaves, notes, files).values()) == protocol.PLAN.credit.pool
+    for at in draw.sample(range(len(data)), 200):
+        with pytest.raises((AssertionError, IndexError, KeyError)):
+            stranger_bundle.unpack(data[:at] + bytes([data[at] ^ 1 << draw.randrange(8)]) + data[at + 1 :])
 
 
 @pytest.mark.parametrize("seq", range(len(lines("log"))))
@@ -556,6 +605,8 @@ LIMITS = [
     (21, car.MAX_HEADER),
     (21, gateway.MAX_ANSWER),
     (21, unixfs.MAX_BLOCK),
+    (29, bundle.MAX_INDEX),
+    (29, crate.MAX_BLOCKS),
     (24, answer.MOST_CHARACTERS),
     (24, dsse.MAX_BYTES),
     (24, growth.PIECE),

@@ -44,6 +44,15 @@ def test_the_commands_of_the_exchange_print_what_its_page_shows(tmp_path: Path) 
                 os.kill(int(served.read_text()), signal.SIGKILL)
 
 
+def test_the_commands_of_an_audit_print_what_its_page_shows(tmp_path: Path) -> None:
+    """Every console block of docs/audit.md, in order, in one empty folder; some show nothing."""
+    found = readme.commands((README.parent / "docs" / "audit.md").read_text())
+    assert len(found) >= 13
+    for command, expected in found:
+        difference = readme.difference(expected, readme.run(command, tmp_path))
+        assert difference is None, f"$ {command}\n{difference}"
+
+
 def test_its_links_lead_somewhere() -> None:
     """Every relative link of every document names a file that is there."""
     for document in [*README.parent.glob("*.md"), *(README.parent / "docs").rglob("*.md")]:

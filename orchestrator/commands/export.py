@@ -1,4 +1,4 @@
-"""The commands `folkmoot ledger export` and `folkmoot ledger check-account`: credit accounts, for whoever has to read them."""
+"""The command `folkmoot ledger export`: credit accounts, for whoever has to read them."""
 
 import json
 import tempfile
@@ -85,42 +85,6 @@ def export(
         click.echo(json.dumps(record))
     else:
         click.echo(f"{out}: the accounts of {known.round} rounds, from {known.size:,} verified entries")
-
-
-@click.command(name="check-account")
-@click.argument("file", type=_READ)
-@click.option("--key", required=True, help="The log's verifier key, as `folkmoot ledger key` prints it.")
-@click.option("--json", "as_json", is_flag=True, help="Print what the statement shows as JSON.")
-def check_account(file: Path, key: str, *, as_json: bool) -> None:
-    """Check a member's account statement against the log's key alone, offline. Exits 1 where it does not hold.
-
-    It shows that these postings are in the log, not that there are no others: for that, verify the log.
-
-    \b
-    folkmoot ledger check-account holder-00.json --key folkmoot/...+1234abcd+AZ...
-    """  # noqa: D301  click reads the escape
-    from ledger import account_statement  # noqa: PLC0415
-    from orchestrator import archive  # noqa: PLC0415
-
-    try:
-        with file.open("rb") as opened:
-            shown = account_statement.check(opened.read(account_statement.MAX_BYTES + 1), archive.trusting(key))
-    except refusal.OURS as error:
-        if as_json:
-            click.echo(json.dumps({"ok": False, "difference": str(error)}))
-        refusal.fail(error)
-    where = shown.checkpoint
-    if as_json:
-        record = {"member": shown.member, "postings": len(shown.postings), "balance_micro": shown.balance}
-        record |= {"run": shown.run, "origin": where.origin, "size": where.size}
-        click.echo(json.dumps({"ok": True} | record))
-        return
-    for posting in shown.postings:
-        made = posting.transfer
-        click.echo(f"{made.seq:>7}  {made.id:16} {posting.amount:>+18,}  {posting.balance:>18,}")
-    click.echo(
-        f"{shown.member}: {len(shown.postings)} postings in {where.origin} of {where.size} entries, micro-credits"
-    )
 
 
 def _require_form(wanted: str, options: dict[str, tuple[object, tuple[str, ...]]]) -> None:

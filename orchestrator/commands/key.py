@@ -20,10 +20,13 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print the resul
 _run_folder = click.argument("run_folder", type=click.Path(path_type=Path))
 
 
-class _Reason(click.ParamType[str]):
+class Reason(click.ParamType[str]):
+    """A reason code, as statements hold it."""
+
     name = "code"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The value, if it is one."""
         try:
             return fields.read_reason(value)
         except errors.StatementError as error:
@@ -114,7 +117,7 @@ def rotate(run_folder: Path, member: str, path: Path | None, *, as_json: bool) -
 @key.command()
 @_run_folder
 @click.argument("member")
-@click.option("--reason", type=_Reason(), required=True, help="Why, as a code such as key-stolen or left.")
+@click.option("--reason", type=Reason(), required=True, help="Why, as a code such as key-stolen or left.")
 @_as_json
 def revoke(run_folder: Path, member: str, reason: str, *, as_json: bool) -> None:
     """Revoke MEMBER: from the next entry on nothing that it signs counts, and neither its name nor its key ever returns.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.commands import export, proving, reading, refusal, witness
+from orchestrator.commands import accounts, export, proving, reading, refusal, witness
 
 if TYPE_CHECKING:
     from ledger import leaf
@@ -23,6 +23,7 @@ def ledger() -> None:
     folkmoot ledger verify runs/digits-3ef265d7
     folkmoot ledger publish runs/digits-3ef265d7 /srv/www/log
     folkmoot ledger verify https://example.org/log
+    folkmoot ledger statement holder-00 runs/digits-3ef265d7
     """  # noqa: D301  click reads the escape
 
 
@@ -193,7 +194,9 @@ for each in (
     proving.judge,
     proving.key,
     export.export,
-    export.check_account,
+    accounts.statement,
+    accounts.check_account,
+    accounts.reverse,
     witness.witness,
 ):
     ledger.add_command(each)

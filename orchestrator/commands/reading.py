@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from orchestrator import archive, recall
 
 Command = TypeVar("Command", bound=Callable[..., None])
-EPILOG = "PLACE is a run folder, a folder or URL of published files, or nothing for the latest run in runs/."
+EPILOG = "PLACE is a run folder, a folder or URL of published files, a bundle, or nothing for the latest run in runs/."
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 PLACE = click.argument("place", required=False)
 

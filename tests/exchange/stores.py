@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from exchange import blocks, car, cid, gateway, ipfs, layered, store, unixfs
+from exchange import blocks, car, cid, crate, gateway, ipfs, layered, reading, store, unixfs
 from exchange import nodes as nodes_of
 from tests import gateways, nodes
 
@@ -140,6 +140,29 @@ def with_a_peer(folder: Path) -> Iterator[Bench]:
         )
 
 
+@contextmanager
+def packed(folder: Path) -> Iterator[Bench]:
+    """A crate of all that a folder holds, packed anew for each block that is asked for."""
+    held, file = blocks.BlockStore(folder), folder / "packed.car"
+
+    def fetch(name: cid.Cid, /, *, limit: int) -> bytes:
+        names = [cid.Cid.parse(each.name) for each in folder.glob("blocks/??/*")]
+        root = plant(folder, cid.RAW, b"the root")
+        file.write_bytes(
+            b"".join(crate.encode(root, [root, *names], lambda each, limit: path(folder, each).read_bytes()))
+        )
+        with crate.Crate.opened(file) as opened:
+            return opened.block(name, limit=limit)
+
+    yield Bench(
+        store=reading.Reading(fetch, "a crate"),
+        seed=held.put,
+        plant=lambda codec, block: plant(folder, codec, block),
+        lose=lambda name: path(folder, name).unlink(),
+        writable=False,
+    )
+
+
 def plant_at(api: str, codec: int, block: bytes) -> cid.Cid:
     """Put a block into a node."""
     name = cid.Cid.of_block(codec, block)
@@ -179,6 +202,7 @@ STORES: dict[str, Callable[..., AbstractContextManager[Bench]]] = {
     "blocks-quota": under_quota,
     "gateway": gateway_to,
     "layered": with_a_peer,
+    "crate": packed,
     "ipfs": at_a_node,
     "ipfs-elsewhere": at_another_node,
 }

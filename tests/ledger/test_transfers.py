@@ -69,6 +69,24 @@ def test_a_reversal_is_the_exact_opposite(paid):
     run.say(run.reversal(transfer))
 
 
+def test_a_reversal_may_say_why(paid):
+    """In its id, as a reason code, whatever code it is; once all the same, and the id without one is read as before."""
+    run, transfer = paid
+    assert transfers.reversal_id(1) == "reversal/1"
+    assert [transfers.reason(each) for each in (ROUND, "reversal/1", "reversal/1/audit")] == ["", "", "audit"]
+    run.say(run.reversal(transfer, id=transfers.reversal_id(1, "audit-difference")))
+    assert run.history.balances == {"ash": 0, "birch": 0}
+    for own in (transfers.reversal_id(1), transfers.reversal_id(1, "other")):
+        assert run.refused(run.reversal(transfer, id=own)) == "duplicate-reversal"
+
+
+@pytest.mark.parametrize("own", ["reversal/1/", "reversal/1/9", "reversal/1/a/b", "reversal/1/a.b", "reversal/2/audit"])
+def test_what_is_no_reason_is_no_id(paid, own):
+    """Nothing after the slash, what is no reason code, more of it, another round."""
+    run, transfer = paid
+    assert run.refused(run.reversal(transfer, id=own)) == "wrong-id"
+
+
 @pytest.mark.parametrize(
     "change",
     [{"id": "reversal/2"}, {"id": ROUND}, {"reverses": ""}, {"reverses": "round/2"}, {"reverses": "reversal/1"}],

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from ledger import checkpoint, dsse, errors, keys, log, note, publication
 from orchestrator import accounting, archive, folder, journal
-from orchestrator.commands import export
+from orchestrator.commands import accounts, export
 from tests.ledger import programs
 
 TOKEN = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
@@ -60,12 +60,12 @@ def test_a_member_takes_its_account_to_a_stranger(pristine: Path, tmp_path: Path
     asked = ("--format", "statement", "--member", member, "--out", out)
     made = json.loads(run(export.export, pristine, *asked, "--json").stdout)
     assert (made["format"], made["rounds"], made["out"]) == ("statement", 2, str(out))
-    shown = run(export.check_account, out, "--key", vkey(pristine))
+    shown = run(accounts.check_account, out, "--key", vkey(pristine))
     assert (shown.exit_code, f"{held:,}" in shown.output) == (0, True)
-    record = json.loads(run(export.check_account, out, "--key", vkey(pristine), "--json").stdout)
+    record = json.loads(run(accounts.check_account, out, "--key", vkey(pristine), "--json").stdout)
     assert (record["ok"], record["member"], record["balance_micro"]) == (True, member, held)
     out.write_text(out.read_text().replace(f'"balance":{held},"checkpoint"', f'"balance":{held + 1},"checkpoint"'))
-    spoiled = run(export.check_account, out, "--key", vkey(pristine), "--json")
+    spoiled = run(accounts.check_account, out, "--key", vkey(pristine), "--json")
     assert spoiled.exit_code == 1
     assert json.loads(spoiled.stdout)["ok"] is False
 
@@ -198,3 +198,36 @@ def test_what_no_checkpoint_covers_is_not_exported(finished: Path) -> None:
 def _origin(place: Path) -> str:
     with archive.opened(str(place)) as found:
         return found.promise.origin
+
+
+def test_a_member_reads_its_account(pristine: Path, tmp_path: Path) -> None:
+    """Verified, as lines, CSV or JSON; the file with proofs is that of the export, the printed command checks it."""
+    member, held = max(balances(pristine).items(), key=lambda item: item[1])
+    out = tmp_path / "account.json"
+    done = run(accounts.statement, member, pristine, "--out", out)
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[-1].startswith(f"{member}: 2 postings in folkmoot/")
+    assert f"{held:,}" in done.stdout.splitlines()[-2]
+    assert out.read_text() == run(export.export, pristine, "--format", "statement", "--member", member).stdout
+    *_, key = done.stderr.strip().rstrip("`").split()
+    assert run(accounts.check_account, out, "--key", key).stdout == done.stdout
+    for form in ("--csv", "--json"):
+        mine = run(accounts.statement, member, pristine, form).stdout
+        assert run(accounts.check_account, out, "--key", key, form).stdout == mine
+    head, *rows = run(accounts.statement, member, pristine, "--csv").stdout.splitlines()
+    table = run(export.export, pristine, "--format", "postings").stdout.splitlines()
+    assert [head, *rows] == [table[0], *(line for line in table if f"member:{member}," in line)]
+    told = json.loads(run(accounts.statement, member, pristine, "--json").stdout)
+    assert (told["balance_micro"], [each["id"] for each in told["rows"]]) == (held, ["round/1", "round/2"])
+
+
+def test_an_account_that_nothing_was_posted_to_is_empty(pristine: Path, tmp_path: Path) -> None:
+    """The coordinator earns nothing; who is no member has no account; a file is replaced only if that is asked for."""
+    assert run(accounts.statement, "coordinator", pristine).stdout.startswith("coordinator: 0 postings")
+    stranger = run(accounts.statement, "nobody", pristine)
+    assert (stranger.exit_code, "no member of this run" in stranger.output) == (1, True)
+    (tmp_path / "mine").write_text("mine")
+    taken = run(accounts.statement, "coordinator", pristine, "--out", tmp_path / "mine")
+    assert (taken.exit_code, (tmp_path / "mine").read_text()) == (2, "mine")
+    assert run(accounts.statement, "coordinator", pristine, "--out", tmp_path / "mine", "--force").exit_code == 0
+    assert run(accounts.statement, "coordinator", pristine, "--csv", "--json").exit_code == 2

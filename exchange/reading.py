@@ -1,0 +1,110 @@
+"""A store of which only blocks can be had, and a note of which were.
+
+fetch(cid) -> block  ->  Reading: files, by the same checks as every store's  ->  nothing is put or pinned
+"""
+
+import io
+from collections.abc import Iterator
+from types import TracebackType
+from typing import BinaryIO, NoReturn, Self
+
+from exchange import assembly, errors, unixfs
+from exchange import cid as cids
+
+
+class Reading:
+    """The files whose blocks something gives; see `exchange.store.Store`.
+
+    Args:
+        fetch: gives a block by name, hashed.
+        place: what it is, for messages.
+    """
+
+    def __init__(self, fetch: assembly.Fetch, place: str) -> None:
+        self._fetch = fetch
+        self._place = place
+
+    def put(self, data: bytes | bytearray | memoryview) -> NoReturn:
+        """Nothing; raises ReadOnlyError."""
+        del data
+        self._refuse()
+
+    def put_file(self, file: BinaryIO) -> NoReturn:
+        """Nothing; raises ReadOnlyError."""
+        del file
+        self._refuse()
+
+    def pin(self, cid: cids.Cid | str) -> NoReturn:
+        """Nothing; raises ReadOnlyError."""
+        del cid
+        self._refuse()
+
+    def unpin(self, cid: cids.Cid | str) -> NoReturn:
+        """Nothing; raises ReadOnlyError."""
+        del cid
+        self._refuse()
+
+    def pins(self) -> Iterator[cids.Cid]:
+        """Nothing; raises ReadOnlyError."""
+        self._refuse()
+
+    def get(self, cid: cids.Cid | str, *, limit: int) -> bytes:
+        """The file `cid`; see `exchange.store.Store`."""
+        file = io.BytesIO()
+        self.get_file(cid, file, limit=limit)
+        return file.getvalue()
+
+    def get_file(self, cid: cids.Cid | str, file: BinaryIO, *, limit: int) -> int:
+        """The bytes of the file `cid`, written to `file` block by block; see `exchange.store.Store`."""
+        return assembly.get_file(assembly.name(cid), self._fetch, file, limit=limit)
+
+    def block(self, cid: cids.Cid | str, *, limit: int = unixfs.MAX_BLOCK) -> bytes:
+        """The bytes of the one block `cid`; raises as `get` does."""
+        return self._fetch(assembly.name(cid), limit=limit)
+
+    def has(self, cid: cids.Cid | str) -> bool:
+        """Whether the root block of the file `cid` can be had."""
+        try:
+            self.block(cid)
+        except errors.BlockMissingError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Nothing; see `exchange.store.Store`."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _refuse(self) -> NoReturn:
+        raise errors.ReadOnlyError(f"{self._place} is only read")
+
+
+class Noted:
+    """What gives blocks, and which of them were asked for.
+
+    Args:
+        fetch: gives them.
+
+    Attributes:
+        names: of the blocks that it gave, and of those that were refused for their size alone.
+    """
+
+    def __init__(self, fetch: assembly.Fetch) -> None:
+        self._fetch = fetch
+        self.names: set[cids.Cid] = set()
+
+    def __call__(self, cid: cids.Cid, /, *, limit: int) -> bytes:
+        """The block `cid`; raises as `fetch` does."""
+        try:
+            block = self._fetch(cid, limit=limit)
+        except errors.TooLargeError:
+            self.names.add(cid)
+            raise
+        self.names.add(cid)
+        return block
