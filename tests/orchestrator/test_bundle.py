@@ -189,6 +189,11 @@ def _swapped(data: bytes) -> bytes:
     return bundles.reindexed(data, tiles=bundles.index(data)["tiles"][::-1])
 
 
+def _other(data: bytes) -> cid.Cid:
+    """A block that is not the index."""
+    return next(name for name in bundles.blocks(data) if name != bundles.root(data))
+
+
 HOSTILE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "cut off": (lambda data: data[:-1], "cut off"),
     "half of it": (lambda data: data[: len(data) // 2], "cut off"),
@@ -199,7 +204,7 @@ HOSTILE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "bytes after it": (lambda data: data + b"\x00", "36 of a CID"),
     "itself twice": (lambda data: data + data, ""),
     "tiles in another order": (_swapped, ""),
-    "no index": (lambda data: bundles.pack(bundles.blocks(data), next(iter(bundles.blocks(data)))), "no index"),
+    "no index": (lambda data: bundles.pack(bundles.blocks(data), _other(data)), "no whole bundle"),
     "another format": (
         lambda data: bundles.reindexed(data, format="folkmoot-bundle/v2"),
         "expected folkmoot-bundle/v1",
