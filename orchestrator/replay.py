@@ -64,6 +64,7 @@ class Replay:
         self._left_out = 0
         self._taken_back: dict[int, str] = {}
         self._signed = 0
+        self._head = leaf.NO_HEAD
         self._recipients: set[str] = set()
 
     def audit(self) -> findings.Report:
@@ -79,7 +80,7 @@ class Replay:
         try:
             with subject.opened(self._place) as found:
                 standing = self._read(found)
-                head, beyond = found.record.head, found.beyond
+                beyond = found.beyond
         except OURS as error:
             raise errors.AuditError(str(error)) from error
         known, plan = self._known, self._agreed.plan
@@ -107,7 +108,7 @@ class Replay:
             before=standing.before,
             witnesses=standing.witnesses,
             checkpoint=known.checkpoint or "",
-            head=head,
+            head=self._head,
             seconds=time.perf_counter() - start,
         )
 
@@ -115,7 +116,7 @@ class Replay:
         """All of a log, from its first entry on."""
         self._store = found.store
         notes = dict(found.notes)
-        for entry in found.record.entries():
+        for entry in found.record.entries(0, found.stop):
             self._entry(entry, notes.pop(entry.seq + 1, None))
         if self._known.commit is not None:  # committed, and its identity not yet disclosed
             self._undisclosed(self._known)
@@ -138,7 +139,9 @@ class Replay:
             statement = statements.parse(entry.envelope.payload)
         except ledger_errors.LedgerError as error:
             raise errors.AuditError(f"entry {entry.seq}: {error}") from error
-        self._frontier.append(merkle.leaf_hash(entry.leaf))
+        hashed = merkle.leaf_hash(entry.leaf)
+        self._frontier.append(hashed)
+        self._head = hashed.hex()
         self._checked.update(["entries", "links", "signatures"])
         self._tally.heard(self._known)
         match statement:

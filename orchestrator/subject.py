@@ -81,7 +81,8 @@ class Subject:
         published: the published note.
         notes: size -> note, of all signed checkpoints that can be read here.
         store: its files.
-        beyond: entries that its service says are there, after those of the published note; nothing is known of them.
+        stop: the position that the audit ends before; None for all entries.
+        beyond: entries after those that are audited; nothing is known of them.
         finish: is called when all was read; raises AuditError if there is something that was not needed for that.
     """
 
@@ -89,6 +90,7 @@ class Subject:
     published: bytes
     notes: dict[int, bytes]
     store: stores.Store
+    stop: int | None = None
     beyond: int = 0
     finish: Callable[[], object] = lambda: None
 
@@ -160,10 +162,19 @@ def _bundled(place: Bundled) -> Iterator[Subject]:
 def _exported(place: Exported) -> Iterator[Subject]:
     with opened(place.place) as found:
         noted = reading.Noted(found.store.block)
-        wanted = bundling.Contents(record=found.record, published=found.published, notes=dict(found.notes), noted=noted)
+        # What is signed and no more: a block that only the entries after it lead to would be a stray one in the bundle.
+        size = bundle.claimed(found.published).size
+        notes = {at: signed for at, signed in found.notes.items() if at <= size}
+        wanted = bundling.Contents(record=found.record, published=found.published, notes=notes, noted=noted)
         write = functools.partial(bundling.write, wanted, place.path, replace=place.replace, told=place.told)
         try:
-            yield dataclasses.replace(found, store=reading.Reading(noted, "a run that is exported"))
+            yield dataclasses.replace(
+                found,
+                notes=notes,
+                store=reading.Reading(noted, "a run that is exported"),
+                stop=size,
+                beyond=found.beyond + found.record.size - size,
+            )
         except errors.AuditError as error:
             if isinstance(place.place, Bundled):  # which is what shows it already
                 raise

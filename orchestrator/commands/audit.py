@@ -43,7 +43,8 @@ def audit(
     With the URL of a run's service nothing else is needed: log and files are fetched from there, and believed nothing. What its
     newest checkpoint covers is audited; of what comes after, only the number of entries is told.
 
-    With --export all that it took goes into one file, and `folkmoot audit FILE` comes to the same on any machine, offline.
+    With --export all that it took goes into one file, and `folkmoot audit FILE` comes to the same on any machine, offline. Then
+    too only what the newest checkpoint covers is audited.
 
     What it accepts it remembers, by default in $FOLKMOOT_STATE or ~/.local/state/folkmoot, and from then on refuses a log of
     that name which does not extend it: it exits 1 and names a folder with both signed notes. With --policy the published
@@ -86,6 +87,8 @@ def audit(
         progress.audited(Console(soft_wrap=True), report)
     if export is not None:
         click.echo(f"{export}: {export.stat().st_size:,} bytes, which anybody can audit", err=True)
+        if report.unsigned:
+            click.echo(f"{report.unsigned} entries after its checkpoint were not audited, and are not in it", err=True)
 
 
 def _audited(place: str | None, store: Path | None, told: Callable[[str], object]) -> "subject.Inspected":
