@@ -9,14 +9,12 @@ import collections
 import time
 from collections.abc import Callable, Mapping
 
-from aggregation import errors as aggregation_errors
 from client import agreement
-from client import errors as client_errors
-from exchange import errors as exchange_errors
 from ledger import errors as ledger_errors
 from ledger import history, leaf, merkle, statements, transfers
 from orchestrator import (
     errors,
+    evidence,
     finality,
     findings,
     journal,
@@ -27,13 +25,6 @@ from orchestrator import (
     settlement,
     subject,
     withheld,
-)
-
-OURS = (
-    aggregation_errors.AggregationError,
-    client_errors.ClientError,
-    exchange_errors.ExchangeError,
-    ledger_errors.LedgerError,
 )
 
 
@@ -81,7 +72,7 @@ class Replay:
             with subject.opened(self._place) as found:
                 standing = self._read(found)
                 beyond = found.beyond
-        except OURS as error:
+        except evidence.REFUSALS as error:
             raise errors.AuditError(str(error)) from error
         known, plan = self._known, self._agreed.plan
         needed = plan.cohort.cosignatures

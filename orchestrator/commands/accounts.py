@@ -80,9 +80,7 @@ def check_account(file: Path, key: str, *, as_csv: bool, as_json: bool) -> None:
         with file.open("rb") as opened:
             shown = account_statement.check(opened.read(account_statement.MAX_BYTES + 1), archive.trusting(key))
     except refusal.OURS as error:
-        if as_json:
-            click.echo(json.dumps({"ok": False, "difference": str(error)}))
-        refusal.fail(error)
+        refusal.judged(error, as_json=as_json)
     _print(shown, as_csv=as_csv, as_json=as_json)
 
 

@@ -60,11 +60,11 @@ def audit(
     folkmoot audit digits.car
     folkmoot audit runs/digits-3ef265d7 --json
     """  # noqa: D301  click reads the escape
-    from orchestrator import errors, progress, replay  # noqa: PLC0415  `--help` need not wait for torch
+    from orchestrator import progress, replay  # noqa: PLC0415  `--help` need not wait for torch
 
     if force and export is None:
         raise click.UsageError("--force belongs to --export")
-    brought = reading.brought(policy_file, memory_folder, no_memory=no_memory)
+    brought = reading.brought(policy_file, memory_folder, no_memory=no_memory, as_json=as_json)
     console = Console(stderr=True, soft_wrap=True)
     try:
         with console.status("auditing") as status:
@@ -73,14 +73,8 @@ def audit(
             report = replay.Replay(
                 what, lambda number, total: status.update(f"round {number} of {total}"), brought
             ).audit()
-    except errors.UnreachedError as error:
-        if as_json:
-            click.echo(json.dumps({"ok": None, "unknown": str(error)}))
-        refusal.fail(error)
     except refusal.OURS as error:
-        if as_json:
-            click.echo(json.dumps({"ok": False, "difference": str(error)}))
-        refusal.fail(error)
+        refusal.judged(error, as_json=as_json)
     if as_json:
         click.echo(json.dumps({"ok": True} | dataclasses.asdict(report)))
     else:
