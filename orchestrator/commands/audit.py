@@ -21,7 +21,9 @@ RUNS = Path("runs")
 @click.argument("place", metavar="[RUN_FOLDER|URL|FILE]", required=False)
 @reading.trust
 @click.option("--store", type=click.Path(path_type=Path, file_okay=False), help="With URL: keep what was fetched here.")
-@click.option("--export", type=click.Path(path_type=Path), help="Write what was audited into this file, a bundle.")
+@click.option(
+    "--export", type=click.Path(path_type=Path), help="Write what was audited into this file outside of the run folder."
+)
 @click.option("--force", is_flag=True, help="With --export: write the file although it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 def audit(
@@ -87,7 +89,7 @@ def audit(
 
 def _audited(place: str | None, store: Path | None, told: Callable[[str], object]) -> "subject.Inspected":
     """Where the run lies that the command names."""
-    from orchestrator import folder, subject  # noqa: PLC0415
+    from orchestrator import errors, folder, subject  # noqa: PLC0415
 
     if place is not None and place.startswith(("http://", "https://")):
         return subject.Served(url=place, store=store)
@@ -95,12 +97,18 @@ def _audited(place: str | None, store: Path | None, told: Callable[[str], object
         raise click.UsageError("--store keeps what was fetched from a URL, and there is none")
     if place is not None and Path(place).is_file():
         return subject.Bundled(path=Path(place), told=told)
+    if place is not None and not Path(place).is_dir():
+        said = "is no folder and no regular file" if Path(place).exists() else "does not exist"
+        expected = "a run folder, a bundle or the URL of a run's service"
+        raise errors.FolderError(f"{place} {said}: expected {expected}")
     return folder.RunFolder(root=Path(place)) if place else folder.newest(RUNS)
 
 
 def _exported(place: "subject.Inspected", path: Path, told: Callable[[str], object], *, force: bool) -> "subject.Place":
     """The same, which becomes a bundle; what stands in the way is told before the work."""
-    from orchestrator import bundling, subject  # noqa: PLC0415
+    from orchestrator import folder, subject, target  # noqa: PLC0415
 
-    bundling.require_free(path, replace=force)
+    target.require_free(path, replace=force)
+    if isinstance(place, folder.RunFolder):
+        target.require_outside(path, place.root)
     return subject.Exported(place=place, path=path, replace=force, told=told)
