@@ -92,19 +92,29 @@ class Noted:
         fetch: gives them.
 
     Attributes:
-        names: of the blocks that it gave, and of those that were refused for their size alone.
+        names: of the blocks that it gave, and of those that are sound and were refused for their size alone.
+        lacking: why the first of those refused for their size is no sound block; None if there is none.
     """
 
     def __init__(self, fetch: assembly.Fetch) -> None:
         self._fetch = fetch
         self.names: set[cids.Cid] = set()
+        self.lacking: errors.ExchangeError | None = None
 
     def __call__(self, cid: cids.Cid, /, *, limit: int) -> bytes:
         """The block `cid`; raises as `fetch` does."""
         try:
             block = self._fetch(cid, limit=limit)
         except errors.TooLargeError:
-            self.names.add(cid)
+            self._note(cid)
             raise
         self.names.add(cid)
         return block
+
+    def _note(self, cid: cids.Cid) -> None:
+        try:
+            self._fetch(cid, limit=unixfs.MAX_BLOCK)
+        except errors.ExchangeError as error:
+            self.lacking = self.lacking or error
+        else:
+            self.names.add(cid)

@@ -1,9 +1,9 @@
 """Logs to read, wherever they lie: in a run folder, as published files in a folder or below a URL, or in a bundle."""
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -33,24 +33,33 @@ claimed = bundle.claimed
 Record: TypeAlias = log.Log | tiled.TiledLog
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
-    """An open log and the checkpoint that it was found with; whose it is, `verify` tells."""
+    """An open log and the checkpoint that it was found with; whose it is, `verify` tells.
+
+    Attributes:
+        record: the log.
+        note: its published note.
+        promise: what that states.
+        place: where it was found.
+        bundled: size -> note, of the signed checkpoints that a bundle has.
+    """
 
     record: Record
     note: bytes
     promise: checkpoint.LogCheckpoint
     place: str
+    bundled: Mapping[int, bytes] = dataclasses.field(default_factory=dict)
 
     @property
     def notes(self) -> dict[int, bytes]:
         """Size -> note, of all checkpoints that can be read here."""
         if isinstance(self.record, log.Log):
             return dict(self.record.notes())
-        return {self.promise.size: self.note}
+        return {self.promise.size: self.note} | dict(self.bundled)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
     """What was found in a log of which every entry is signed by its author and fits.
 
@@ -99,7 +108,10 @@ def opened(place: str | None) -> Iterator[Archive]:
     path = folder.newest(RUNS).root if place is None else Path(place)
     if path.is_file():
         with bundle.opened(path) as found:
-            yield Archive(record=found.record, note=found.published, promise=claimed(found.published), place=str(path))
+            promise = claimed(found.published)
+            yield Archive(
+                record=found.record, note=found.published, promise=promise, place=str(path), bundled=found.notes
+            )
         return
     where = folder.RunFolder(root=path)
     if not where.ledger.is_file() and (path / "tile").is_dir():

@@ -12,7 +12,7 @@ from exchange import cid as cids
 from exchange import crate, reading, staged, unixfs
 from exchange import errors as exchange_errors
 from ledger import tiles
-from orchestrator import archive, bundle, errors
+from orchestrator import archive, bundle, errors, target
 
 _PACE = 100  # blocks between two words on how far it is
 
@@ -47,29 +47,17 @@ def write(wanted: Contents, path: Path, *, replace: bool, told: Callable[[str], 
         FolderError: there is a file already, or the file system refuses.
         StoreError, LedgerError: a block or an entry cannot be had any more.
     """
-    require_free(path, replace=replace)
+    target.require_free(path, replace=replace)
     pieces = encode(wanted, told)
     try:
         with staged.writing(path, mode=0o666) as file:  # as other programs make files: all in it is public
             for piece in pieces:
                 file.write(piece)
-            require_free(path, replace=replace)
+            target.require_free(path, replace=replace)
     except exchange_errors.StoreError as error:
         if type(error) is exchange_errors.StoreError:
             raise errors.FolderError(str(error)) from error
         raise
-
-
-def require_free(path: Path, *, replace: bool) -> None:
-    """Nothing, if a bundle can be written to `path`.
-
-    Raises:
-        FolderError: it cannot: there is a file already, which is not to be replaced, or something that is no file.
-    """
-    if not path.parent.is_dir():
-        raise errors.FolderError(f"there is no folder {path.parent}: make it first")
-    if path.is_dir() or (not replace and (path.exists() or path.is_symlink())):
-        raise errors.FolderError(f"{path} exists: choose another file, or add --force")
 
 
 def encode(wanted: Contents, told: Callable[[str], object] = lambda _: None) -> Iterator[bytes]:

@@ -79,6 +79,22 @@ def simulated_in(resolved: Path) -> tuple[dict[str, str], int]:
         raise errors.FolderError(message) from error
 
 
+def witnesses_in(resolved: Path) -> Path | None:
+    """The policy file that a run folder's `config.yaml` names; None if it names none, or is not there.
+
+    Raises:
+        FolderError: it is damaged.
+    """
+    try:
+        saved: Any = OmegaConf.to_container(OmegaConf.load(resolved)) if resolved.exists() else {}
+        named = saved.get("ledger", {}).get("witnesses")
+        return None if named is None else Path(named)
+    except (OSError, YAMLError, AttributeError, TypeError, ValueError) as error:
+        raise errors.FolderError(
+            f"{resolved} is damaged, and it says whose cosignature is asked: restore it"
+        ) from error
+
+
 def sentence(error: Exception) -> str:
     """What Hydra found wrong, as one sentence that names the key and what would do."""
     message = str(error)

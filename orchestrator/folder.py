@@ -25,7 +25,7 @@ from pathlib import Path
 
 from exchange import blocks, places
 from ledger import keys, mldsa
-from orchestrator import errors, identities
+from orchestrator import errors, identities, pointer
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class RunFolder:
     @property
     def server(self) -> str | None:
         """The URL of the server's database that holds the log; None where it lies in the folder."""
-        return self.url.read_text().strip() if self.url.exists() else None
+        return pointer.read(self.url) if self.url.exists() else None
 
     @property
     def checkpoint(self) -> Path:
@@ -77,7 +77,9 @@ class RunFolder:
     @property
     def place(self) -> places.Place:
         """Where the run's files are."""
-        api, gateways = (tuple(file.read_text().split()) if file.exists() else () for file in (self.api, self.gateways))
+        api, gateways = (
+            tuple(pointer.read(file).split()) if file.exists() else () for file in (self.api, self.gateways)
+        )
         return places.Place(folder=self.store.resolve(), api=api, gateways=gateways)
 
     @property

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from ledger import dsse, history, keys, membership, statements
-from orchestrator import errors, folder, journal
+from orchestrator import errors, folder, journal, publishing
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ def rotate(where: folder.RunFolder, name: str, new: keys.SigningKey | None = Non
             written = membership.rotation(known.run or "", name, present.public, fresh)
             with journal.Journal(where.ledger, present if leads else where.coordinator_key()) as record:
                 record.append(dsse.sign(statements.build(written), present))
-        with journal.Journal(where.ledger, fresh if leads else where.coordinator_key()) as record:
+        with publishing.opened(where, fresh if leads else where.coordinator_key()) as record:
             record.publish()
             after = record.history
         _settle(path)
@@ -111,7 +111,7 @@ def revoke(where: folder.RunFolder, name: str, reason: str) -> Holding:
         if _member(known, name).role == "coordinator":
             raise errors.ConfigError(f"{name} is the coordinator, without whom the run cannot go on: rotate its key")
         said = statements.MemberRevoke(author=known.coordinator or "", run=known.run or "", member=name, reason=reason)
-        with journal.Journal(where.ledger, where.coordinator_key()) as record:
+        with publishing.opened(where, where.coordinator_key()) as record:
             record.append(*record.sign(said))
             record.publish()
             after = record.history

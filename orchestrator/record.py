@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from ledger import authority, checkpoint, dsse, errors, history, leaf, log, membership, note
+from orchestrator import pointer
 
 REFUSALS = (errors.StatementError, errors.SignatureError, errors.HistoryError)
 """What the rules say of a statement that does not fit; any other error is the log's."""
@@ -186,9 +187,10 @@ def opened(path: Path, name: str, *, read_only: bool = False) -> log.Log:
         read_only: write nothing, create nothing.
 
     Raises:
+        FolderError: the file is no text.
         LogError: it cannot be opened, or does not hold what it promised.
     """
-    place = path.read_text().strip() if path.suffix == ".url" else path
+    place = pointer.read(path) if path.suffix == ".url" else path
     return log.Log.open(place, origin=name, published=path.with_name("checkpoint"), read_only=read_only)
 
 

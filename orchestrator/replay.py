@@ -9,14 +9,12 @@ import collections
 import time
 from collections.abc import Callable, Mapping
 
-from aggregation import errors as aggregation_errors
 from client import agreement
-from client import errors as client_errors
-from exchange import errors as exchange_errors
 from ledger import errors as ledger_errors
 from ledger import history, leaf, merkle, statements, transfers
 from orchestrator import (
     errors,
+    evidence,
     finality,
     findings,
     journal,
@@ -27,13 +25,6 @@ from orchestrator import (
     settlement,
     subject,
     withheld,
-)
-
-OURS = (
-    aggregation_errors.AggregationError,
-    client_errors.ClientError,
-    exchange_errors.ExchangeError,
-    ledger_errors.LedgerError,
 )
 
 
@@ -64,6 +55,7 @@ class Replay:
         self._left_out = 0
         self._taken_back: dict[int, str] = {}
         self._signed = 0
+        self._head = leaf.NO_HEAD
         self._recipients: set[str] = set()
 
     def audit(self) -> findings.Report:
@@ -79,8 +71,8 @@ class Replay:
         try:
             with subject.opened(self._place) as found:
                 standing = self._read(found)
-                head, beyond = found.record.head, found.beyond
-        except OURS as error:
+                beyond = found.beyond
+        except evidence.REFUSALS as error:
             raise errors.AuditError(str(error)) from error
         known, plan = self._known, self._agreed.plan
         needed = plan.cohort.cosignatures
@@ -107,7 +99,7 @@ class Replay:
             before=standing.before,
             witnesses=standing.witnesses,
             checkpoint=known.checkpoint or "",
-            head=head,
+            head=self._head,
             seconds=time.perf_counter() - start,
         )
 
@@ -115,7 +107,7 @@ class Replay:
         """All of a log, from its first entry on."""
         self._store = found.store
         notes = dict(found.notes)
-        for entry in found.record.entries():
+        for entry in found.record.entries(0, found.stop):
             self._entry(entry, notes.pop(entry.seq + 1, None))
         if self._known.commit is not None:  # committed, and its identity not yet disclosed
             self._undisclosed(self._known)
@@ -138,7 +130,9 @@ class Replay:
             statement = statements.parse(entry.envelope.payload)
         except ledger_errors.LedgerError as error:
             raise errors.AuditError(f"entry {entry.seq}: {error}") from error
-        self._frontier.append(merkle.leaf_hash(entry.leaf))
+        hashed = merkle.leaf_hash(entry.leaf)
+        self._frontier.append(hashed)
+        self._head = hashed.hex()
         self._checked.update(["entries", "links", "signatures"])
         self._tally.heard(self._known)
         match statement:

@@ -7,7 +7,7 @@ round: whoever audits it finds what it found before.
 import dataclasses
 
 from ledger import accounts, log, statements, transfers
-from orchestrator import errors, folder, journal
+from orchestrator import errors, folder, journal, publishing
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ def take_back(where: folder.RunFolder, number: int, reason: str) -> Reversal:
             said = transfers.reason(before.taken.id) or "no reason was said"
             message = f"the credit of round {number} was taken back at entry {before.taken.seq} ({said})"
             raise errors.ConfigError(f"{message}: that can be done once")
-        with journal.Journal(where.ledger, where.coordinator_key()) as record:
+        with publishing.opened(where, where.coordinator_key()) as record:
             if before.taken is None:
                 record.append(*record.sign(_opposite(before, number, reason, record.history.run or "")))
             record.publish()

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import json
 import tempfile
 import time
@@ -16,7 +15,7 @@ from exchange import places, reading
 from exchange import store as stores
 from ledger import errors as ledger_errors
 from ledger import source, tiled
-from orchestrator import archive, bundle, bundling, errors, folder, journal
+from orchestrator import archive, bundle, bundling, errors, evidence, folder, journal
 
 MAX_INDEX = 65_536
 PAUSES = (0.25, 0.5, 1.0)
@@ -81,7 +80,8 @@ class Subject:
         published: the published note.
         notes: size -> note, of all signed checkpoints that can be read here.
         store: its files.
-        beyond: entries that its service says are there, after those of the published note; nothing is known of them.
+        stop: the position that the audit ends before; None for all entries.
+        beyond: entries after those that are audited; nothing is known of them.
         finish: is called when all was read; raises AuditError if there is something that was not needed for that.
     """
 
@@ -89,6 +89,7 @@ class Subject:
     published: bytes
     notes: dict[int, bytes]
     store: stores.Store
+    stop: int | None = None
     beyond: int = 0
     finish: Callable[[], object] = lambda: None
 
@@ -158,18 +159,37 @@ def _bundled(place: Bundled) -> Iterator[Subject]:
 
 @contextlib.contextmanager
 def _exported(place: Exported) -> Iterator[Subject]:
-    with opened(place.place) as found:
-        noted = reading.Noted(found.store.block)
-        wanted = bundling.Contents(record=found.record, published=found.published, notes=dict(found.notes), noted=noted)
-        write = functools.partial(bundling.write, wanted, place.path, replace=place.replace, told=place.told)
+    with contextlib.ExitStack() as stack:
         try:
-            yield dataclasses.replace(found, store=reading.Reading(noted, "a run that is exported"))
-        except errors.AuditError as error:
-            if isinstance(place.place, Bundled):  # which is what shows it already
-                raise
-            write()
-            raise errors.AuditError(f"{error}; whoever audits {place.path} finds the same", error.code) from error
-        write()
+            found = stack.enter_context(opened(place.place))
+        except evidence.FINDINGS as error:
+            raise evidence.beside(error, "no bundle of it was written, for it does not open") from error
+        noted = reading.Noted(found.store.block)
+        # What is signed and no more: a block that only the entries after it lead to would be a stray one in the bundle.
+        size = bundle.claimed(found.published).size
+        notes = {at: signed for at, signed in found.notes.items() if at <= size}
+        wanted = bundling.Contents(record=found.record, published=found.published, notes=notes, noted=noted)
+        read = evidence.Finish(found.finish)
+        try:
+            yield dataclasses.replace(
+                found,
+                notes=notes,
+                store=reading.Reading(noted, "a run that is exported"),
+                stop=size,
+                beyond=found.beyond + found.record.size - size,
+                finish=read,
+            )
+        except exchange_errors.PeerError:
+            raise
+        except evidence.FINDINGS as error:
+            if isinstance(place.place, Bundled):
+                words = f"{place.path} was not written: {place.place.path} is the evidence"
+            else:
+                words = evidence.written(wanted, place.path, replace=place.replace, told=place.told, whole=read.done)
+            raise evidence.beside(error, words) from error
+        if noted.lacking is not None:
+            raise noted.lacking
+        bundling.write(wanted, place.path, replace=place.replace, told=place.told)
 
 
 def _size(fetch: source.Source) -> int:

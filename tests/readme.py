@@ -4,7 +4,9 @@ A block opens with three backticks and `console`; a line that begins with `$ ` i
 `...` alone on a line stands for any lines. Commands run one after the other in one empty folder. Blocks that have a name are
 terminals of several people (tests.terminals), in another folder.
 
-    python -m tests.readme README.md docs/audit.md docs/exchange.md docs/federation.md     run all, and write their output into the files
+    python -m tests.readme README.md docs/audit.md docs/exchange.md docs/federation.md
+
+runs all, and writes what they print into the files.
 """
 
 import os

@@ -36,13 +36,15 @@ def statement(member: str, place: str | None, out: Path | None, *, force: bool, 
     folkmoot ledger statement holder-00 https://example.org/log --csv
     """  # noqa: D301  click reads the escape
     from ledger import account_statement  # noqa: PLC0415  `--help` need not wait
-    from orchestrator import accounting, archive, journal  # noqa: PLC0415
+    from orchestrator import accounting, archive, journal, target  # noqa: PLC0415
 
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude each other")
     if out is not None and out.exists() and not force:
         raise click.UsageError(f"{out} exists: choose another --out, or add --force")
     try:
+        if out is not None:
+            target.require_regular(out)
         with archive.opened(place) as found:
             entries = accounting.Vouched(found)
             proven = accounting.statement(found, entries, member).encode()
@@ -72,17 +74,17 @@ def check_account(file: Path, key: str, *, as_csv: bool, as_json: bool) -> None:
     folkmoot ledger check-account holder-00.json --key folkmoot/...+1234abcd+AZ...
     """  # noqa: D301  click reads the escape
     from ledger import account_statement  # noqa: PLC0415
-    from orchestrator import archive  # noqa: PLC0415
+    from orchestrator import archive, errors  # noqa: PLC0415
 
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude each other")
     try:
+        if not file.is_file():
+            raise errors.FolderError(f"{file} is no regular file, expected an account statement")
         with file.open("rb") as opened:
             shown = account_statement.check(opened.read(account_statement.MAX_BYTES + 1), archive.trusting(key))
     except refusal.OURS as error:
-        if as_json:
-            click.echo(json.dumps({"ok": False, "difference": str(error)}))
-        refusal.fail(error)
+        refusal.judged(error, as_json=as_json)
     _print(shown, as_csv=as_csv, as_json=as_json)
 
 

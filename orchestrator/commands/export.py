@@ -51,14 +51,14 @@ def export(
     csv                  receivers and amounts for a Merkle distribution on a chain, in micro-credits
     statement            one member's account, with proofs that `folkmoot ledger check-account` checks anywhere
 
-    PLACE is a run folder, a folder or URL of published files, or nothing for the latest run in runs/.
+    PLACE is a run folder, a folder or URL of published files, a bundle, or nothing for the latest run in runs/.
 
     \b
     folkmoot ledger export --format beancount --out credits.beancount
     folkmoot ledger export runs/digits-3ef265d7 --format statement --member holder-00 --out holder-00.json
     folkmoot ledger export --format csv --addresses addresses.csv --token 0x5FbD... --out airdrop.csv
     """  # noqa: D301  click reads the escape
-    from orchestrator import accounting, archive  # noqa: PLC0415  `--help` need not wait
+    from orchestrator import accounting, archive, target  # noqa: PLC0415  `--help` need not wait
 
     options = {"--member": (member, ("statement",)), "--addresses": (addresses, ("csv",)), "--token": (token, ("csv",))}
     _require_form(form, options | {"--start-date": (start_date, ("beancount", "hledger"))})
@@ -67,6 +67,8 @@ def export(
     if out is not None and out.exists() and not force:
         raise click.UsageError(f"{out} exists: choose another --out, or add --force")
     try:
+        if out is not None:
+            target.require_regular(out)
         with archive.opened(place) as found:
             chosen = _form(found, form, member, addresses, token, start_date)
             if out is None:

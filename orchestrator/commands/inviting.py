@@ -47,12 +47,12 @@ def invite(run_folder: Path, names: tuple[str, ...], *, role: str, as_json: bool
     folkmoot invite runs/digits-3ef265d7 org-a --aggregator
     folkmoot invite runs/digits-3ef265d7 alice --json
     """  # noqa: D301  click reads the escape
-    from orchestrator import folder, invitations, journal  # noqa: PLC0415  `--help` need not wait for torch
+    from orchestrator import folder, invitations, publishing  # noqa: PLC0415  `--help` need not wait for torch
 
     where = folder.RunFolder(root=run_folder)
     try:
         where.existing().require_settled_keys()
-        with journal.Journal(where.ledger, where.coordinator_key()) as record:
+        with publishing.opened(where, where.coordinator_key()) as record:
             invitations.require_going_on(record.history)
             made = [invitations.invite(where, record, name, role) for name in names]
             record.publish()

@@ -33,7 +33,9 @@ def trust(command: Command) -> Command:
     return command
 
 
-def brought(policy_file: Path | None, memory_folder: Path | None, *, no_memory: bool) -> "recall.Recall":
+def brought(
+    policy_file: Path | None, memory_folder: Path | None, *, no_memory: bool, as_json: bool = False
+) -> "recall.Recall":
     """What the options of `trust` bring along."""
     from ledger import memory  # noqa: PLC0415
     from orchestrator import recall  # noqa: PLC0415
@@ -46,7 +48,7 @@ def brought(policy_file: Path | None, memory_folder: Path | None, *, no_memory: 
             demands=None if policy_file is None else recall.read_policy(policy_file),
         )
     except refusal.OURS as error:
-        refusal.fail(error)
+        refusal.judged(error, as_json=as_json)
 
 
 @contextlib.contextmanager

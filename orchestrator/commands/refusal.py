@@ -1,5 +1,6 @@
 """How a command says that it cannot: one sentence on standard error, and the exit code of the error's type."""
 
+import json
 import os
 import shlex
 import sys
@@ -32,7 +33,19 @@ def fail(error: Exception) -> NoReturn:
         sys.exit(141)
     said = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else str(error)
     click.echo(f"folkmoot: {plain.lines(said)}", err=True)
-    sys.exit(getattr(error, "exit_code", 1))
+    sys.exit(_code(error))
+
+
+def judged(error: Exception, *, as_json: bool) -> NoReturn:
+    """The same for a command that gives a verdict: as JSON a difference where it exits 1, and unknown where it exits 2."""
+    if as_json and not isinstance(error, BrokenPipeError):
+        said = {"ok": False, "difference": str(error)} if _code(error) == 1 else {"ok": None, "unknown": str(error)}
+        click.echo(json.dumps(said))
+    fail(error)
+
+
+def _code(error: Exception) -> int:
+    return int(getattr(error, "exit_code", 1))
 
 
 def again() -> str:

@@ -189,6 +189,11 @@ def _swapped(data: bytes) -> bytes:
     return bundles.reindexed(data, tiles=bundles.index(data)["tiles"][::-1])
 
 
+def _other(data: bytes) -> cid.Cid:
+    """A block that is not the index."""
+    return next(name for name in bundles.blocks(data) if name != bundles.root(data))
+
+
 HOSTILE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "cut off": (lambda data: data[:-1], "cut off"),
     "half of it": (lambda data: data[: len(data) // 2], "cut off"),
@@ -199,7 +204,7 @@ HOSTILE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "bytes after it": (lambda data: data + b"\x00", "36 of a CID"),
     "itself twice": (lambda data: data + data, ""),
     "tiles in another order": (_swapped, ""),
-    "no index": (lambda data: bundles.pack(bundles.blocks(data), next(iter(bundles.blocks(data)))), "no index"),
+    "no index": (lambda data: bundles.pack(bundles.blocks(data), _other(data)), "no whole bundle"),
     "another format": (
         lambda data: bundles.reindexed(data, format="folkmoot-bundle/v2"),
         "expected folkmoot-bundle/v1",
@@ -262,7 +267,7 @@ def test_a_difference_is_the_same_in_its_bundle(finished: Path, tmp_path: Path) 
     path = tmp_path / "evidence.car"
     said = invoke("audit", finished, "--no-memory", "--export", path, code=1)
     assert "round 1: credit says postings" in said
-    assert f"whoever audits {path} finds the same" in said
+    assert f"{path} holds what was read, in which an audit finds a difference too" in said
     again = invoke("audit", path, "--no-memory", code=1)
     assert said.startswith(again.removesuffix("\n"))
     assert "difference" in json.loads(testing.CliRunner().invoke(cli.cli, ["audit", str(path), "--json"]).stdout)
@@ -273,13 +278,13 @@ def test_what_stands_in_the_way_is_told_before_the_work(root: Path, whole: Path,
     path = tmp_path / "run.car"
     path.write_bytes(b"mine")
     assert "exists: choose" in invoke("audit", root, "--no-memory", "--export", path, code=2)
-    assert "exists: choose" in invoke("audit", root, "--no-memory", "--export", tmp_path, "--force", code=2)
+    assert "no regular file" in invoke("audit", root, "--no-memory", "--export", tmp_path, "--force", code=2)
     assert "no folder" in invoke("audit", root, "--no-memory", "--export", tmp_path / "no" / "run.car", code=2)
     assert "--force belongs" in invoke("audit", root, "--force", code=2)
     assert path.read_bytes() == b"mine"
     invoke("audit", root, "--no-memory", "--export", path, "--force")
     assert path.read_bytes() == whole.read_bytes()
-    assert "holds no run" in invoke("audit", tmp_path / "nothing.car", code=2)
+    assert "expected a run folder" in invoke("audit", tmp_path / "nothing.car", code=2)
     assert [each.name for each in tmp_path.iterdir()] == ["run.car"]
 
 
@@ -370,6 +375,63 @@ def test_the_commands_that_read_a_log_read_a_bundle(root: Path, whole: Path, tmp
     bad = tmp_path / "bad.car"
     bad.write_bytes(whole.read_bytes()[:-1])
     assert "no whole bundle" in invoke("ledger", "verify", bad, code=1)
+
+
+def test_ledger_verify_checks_every_note_of_a_bundle(root: Path, whole: Path, tmp_path: Path) -> None:
+    """As of a run folder: the count is the same, and one that another signed, or that promises another root, is refused."""
+    here, there = (json.loads(invoke("ledger", "verify", each, "--json", "--no-memory")) for each in (root, whole))
+    assert here["notes"] == there["notes"] == 4
+    data, path = whole.read_bytes(), tmp_path / "notes.car"
+    first, *rest = bundles.index(data)["notes"]
+    promise = bundle.claimed(first.encode())
+    own = folder.RunFolder(root=root).coordinator_key()
+    forged = checkpoint.sign(promise, keys.SigningKey.generate())
+    forked = checkpoint.sign(dataclasses.replace(promise, root=bytes(32)), own)
+    for note in (forged, forked):
+        path.write_bytes(bundles.reindexed(data, notes=[note.decode(), *rest]))
+        invoke("ledger", "verify", path, "--no-memory", code=1)
+        invoke("audit", path, "--no-memory", code=1)
+
+
+def test_what_no_bundle_replaces(root: Path, whole: Path, tmp_path: Path) -> None:
+    """Pipes, devices and links are no files, with --force neither; nor is anything inside of the run folder a place for one."""
+    pipe, link, run = tmp_path / "pipe", tmp_path / "link", tmp_path / "run"
+    os.mkfifo(pipe)
+    link.symlink_to(tmp_path / "target")
+    (tmp_path / "target").write_bytes(b"mine")
+    shutil.copytree(root, run)
+    (tmp_path / "way").symlink_to(run)
+    before = (run / "ledger.sqlite").read_bytes()
+    for path in (pipe, link):
+        assert "no regular file" in invoke("audit", root, "--no-memory", "--export", path, "--force", code=2)
+        arguments = ("holder-00", whole, "--out", path, "--force")
+        assert "no regular file" in invoke("ledger", "statement", *arguments, code=2)
+        arguments = (whole, "--format", "postings", "--out", path, "--force")
+        assert "no regular file" in invoke("ledger", "export", *arguments, code=2)
+    for path in (run / "ledger.sqlite", run / "new.car", tmp_path / "way" / "blocks" / "new.car"):
+        assert "inside of the run folder" in invoke("audit", run, "--no-memory", "--export", path, "--force", code=2)
+    assert pipe.is_fifo()
+    assert (link.is_symlink(), (tmp_path / "target").read_bytes()) == (True, b"mine")
+    assert (run / "ledger.sqlite").read_bytes() == before
+
+
+def test_what_is_no_place_is_refused_in_a_sentence(root: Path, tmp_path: Path) -> None:
+    """Nothing there, a pipe: what an audit takes is said; an account from a pipe is not waited for; odd bytes are no URL."""
+    pipe, run = tmp_path / "pipe", tmp_path / "run"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path / "nothing.car"):
+        said = invoke("audit", path, code=2)
+        assert "expected a run folder, a bundle or the URL of a run's service" in said
+    assert "no regular file" in invoke("ledger", "check-account", pipe, "--key", "any", code=2)
+    shutil.copytree(root, run)
+    for name in ("ledger.url", "store.api", "store.gateways"):
+        (run / name).write_bytes(b"\xff\xfe")
+        said = invoke("audit", run, "--no-memory", code=2)
+        assert (name in said, "UTF-8" in said) == (True, True)
+        (run / name).unlink()
+    (run / "ledger.url").write_bytes(b"\xff\xfe")
+    for command in (("ledger", "verify"), ("ledger", "fsck")):
+        assert "UTF-8" in invoke(*command, run, code=2)
 
 
 @pytest.mark.chaos

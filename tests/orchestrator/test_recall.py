@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from ledger import cosignature, evidence, keys, log, memory, note, policy, vkey
+from ledger import checkpoint, cosignature, evidence, keys, log, memory, note, policy, vkey
 from orchestrator import cli, folder, journal
 from tests import federation, witnesses
 
@@ -166,6 +166,50 @@ def test_checkpoints_bear_a_second_signature_where_it_is_wanted(execute, tmp_pat
     execute(plain, "rounds=1")
     assert folder.RunFolder(root=plain).second_key() is None
     assert audit(plain, "--policy", path).exit_code == 1
+
+
+COMMANDS = {
+    "a reversal": ("ledger", "reverse", "{root}", "1", "--reason", "other"),
+    "a revocation": ("key", "revoke", "{root}", "holder-00", "--reason", "left"),
+    "a new key of a holder": ("key", "rotate", "{root}", "holder-01"),
+    "a new key of the coordinator": ("key", "rotate", "{root}", "coordinator"),
+}
+
+
+def test_whatever_publishes_does_it_as_the_run_does(witnessed: tuple[Path, witnesses.Served, Path], execute) -> None:
+    """Taking back, revoking, rotating: each checkpoint has the second signature and the witness' line, as every round's has."""
+    root, _, path = witnessed
+    execute(root, f"ledger.witnesses={path}", "ledger.post_quantum=true")
+    key = folder.RunFolder(root=root).second_key()
+    second = cosignature.Verifier(name=verifier(root).name, key=key.public)
+    chosen = policy.Policy.parse(path.read_bytes())
+    twice = policy.Policy.parse(
+        path.read_bytes().replace(note.vkey(verifier(root)).encode(), note.vkey(second).encode())
+    )
+    last = 0
+    for what, command in COMMANDS.items():
+        done = CliRunner().invoke(cli.cli, [each.format(root=root) for each in command])
+        assert done.exit_code == 0, done.output
+        published = (root / "checkpoint").read_bytes()
+        size = checkpoint.LogCheckpoint.parse(note.split(published)[0]).size
+        assert size > last, what
+        last = size
+        if what != "a new key of the coordinator":  # the witness knows the first key alone
+            assert chosen.accept(published, second.name).witnesses.keys() == {"w"}, what
+            assert twice.accept(published, second.name).witnesses.keys() == {"w"}, what
+        assert len(note.split(published)[1]) >= 2, what
+
+
+def test_where_the_policy_is_gone_it_is_published_and_told(
+    witnessed: tuple[Path, witnesses.Served, Path], execute, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A lacking cosignature stops nobody, here as in a round."""
+    root, _, path = witnessed
+    execute(root, f"ledger.witnesses={path}")
+    path.unlink()
+    done = CliRunner().invoke(cli.cli, list(map(str, ("ledger", "reverse", root, 1, "--reason", "other"))))
+    assert done.exit_code == 0, done.output
+    assert [str(path) in each.message for each in caplog.records if each.name == "orchestrator.publishing"] == [True]
 
 
 def test_a_run_goes_on_without_its_witnesses(
