@@ -20,7 +20,7 @@ from orchestrator import errors
 from orchestrator.commands import aggregate, bench, inviting, join, key, ledger, reading, refusal, serve, store
 
 if TYPE_CHECKING:
-    from orchestrator import subject
+    from orchestrator import gridaudit, subject
 
 RUNS = Path("runs")
 
@@ -123,15 +123,19 @@ def audit(
     folkmoot audit https://moot.example.org --store fetched
     folkmoot audit runs/digits-071aeb2b --json
     """  # noqa: D301  click reads the escape
-    from orchestrator import progress, replay  # noqa: PLC0415
+    from orchestrator import findings, progress, replay, subject  # noqa: PLC0415
 
     brought = reading.brought(policy_file, memory_folder, no_memory=no_memory)
     console = Console(stderr=True, soft_wrap=True)
     try:
         with console.status("auditing") as status:
-            report = replay.Replay(
-                _audited(place, store), lambda number, total: status.update(f"round {number} of {total}"), brought
-            ).audit()
+            where = _audited(place, store)
+            auditor: "type[replay.Replay | gridaudit.GridAudit]" = replay.Replay
+            if subject.led(where):
+                from orchestrator import gridaudit as over_grid  # noqa: PLC0415  flwr is for those who need it
+
+                auditor = over_grid.GridAudit
+            report = auditor(where, lambda number, total: status.update(f"round {number} of {total}"), brought).audit()
     except errors.UnreachedError as error:
         if as_json:
             click.echo(json.dumps({"ok": None, "unknown": str(error)}))
@@ -142,6 +146,8 @@ def audit(
         refusal.fail(error)
     if as_json:
         click.echo(json.dumps({"ok": True} | dataclasses.asdict(report)))
+    elif not isinstance(report, findings.Report):
+        click.echo(report.text)
     else:
         progress.audited(Console(soft_wrap=True), report)
 

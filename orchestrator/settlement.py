@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from aggregation import credit, lattice
+from aggregation import credit, lattice, memory
 from aggregation import errors as aggregation_errors
 from client import agreement, checkpoint, training, update
 from exchange import errors as exchange_errors
@@ -115,11 +115,11 @@ def settle(
     accepted = tuple(sorted(rows))
     updates = torch.stack([rows[name] for name in accepted]) if rows else torch.empty((0, on.dim), dtype=torch.int16)
 
-    def past() -> fold.Past:
+    def past() -> memory.Past:
         limit = max(file_limit(agreed), aggregate.MOST_BYTES)
         return fold.past(agreed, on, finished, lambda cid: store.get(cid, limit=limit))
 
-    folded = fold.fold(agreed, accepted, updates, on, identity, past)
+    folded = fold.fold(agreed, accepted, updates, identity, past)
     moved = optimizer.step(
         agreed, opening, parent, folded.values, lambda cid: store.get(cid, limit=optimizer.limit(agreed))
     )
