@@ -1,5 +1,7 @@
 # Needs Python 3.11 or later, and make. Every target makes or refreshes .venv itself.
 PYTHON ?= python3
+# Of the tests: much of what they do is wait.
+PROCESSES ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 PEERS := .peers/byzfl/.0.0.11
@@ -26,7 +28,7 @@ run: $(READY) ## the main job: train on real data, two of ten holders hostile
 	$(BIN)/folkmoot run
 
 test: lint $(PEERS) $(VERIFIERS) $(ACCOUNTING) $(NODES) $(FLOWERS) ## ruff, mypy, import-linter, pytest
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
 
 lint: $(READY) ## ruff, mypy, import-linter
 	$(BIN)/ruff check
@@ -78,8 +80,8 @@ fuzz: $(READY) ## coverage-guided fuzzing of the ledger's parsers, two million i
 coverage: $(READY) ## tests, and which lines they do not reach
 	$(BIN)/python -m pytest --cov --cov-report=term
 
-readme: $(READY) ## run the commands of README and docs/exchange.md, and write their output into them
-	$(BIN)/python -m tests.readme README.md docs/exchange.md
+readme: $(READY) ## run the commands of README and docs, and write their output into them
+	$(BIN)/python -m tests.readme README.md docs/exchange.md docs/federation.md
 
 clean: ## remove .venv, run folders and caches
 	rm -rf .venv .peers runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

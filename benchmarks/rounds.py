@@ -2,23 +2,22 @@
 
 The floor does the same local SGD with `torch.optim` and averages in place: no sealing, no store, no ledger, no robust rule.
 Both run in one process with one torch thread, interleaved; a figure is the median over repetitions of the mean over rounds
-after the first.
+after the first. Then the same rounds with holders over a network, beside rounds in one process (`network`).
 """
 
 import dataclasses
 import os
 import tempfile
-import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from rich.console import Console
 
-from benchmarks import report
+from benchmarks import clock, network, report
 from client import seeds, task, training
 from client.tasks import catalogue
-from orchestrator import config, founding, listener, progress
+from orchestrator import config, founding, progress
 from orchestrator import run as main_job
 
 
@@ -29,14 +28,25 @@ class Config:
     Attributes:
         rounds: of each repetition, two or more; the first is warm-up.
         repeats: of both systems.
+        cases: of the way over a network.
+        network_rounds: of each case; the first is warm-up.
     """
 
     rounds: int = 10
     repeats: int = 5
+    cases: tuple[network.Case, ...] = (
+        network.Case(holders=10, hidden=64),
+        network.Case(holders=100, hidden=64),
+        network.Case(holders=10, hidden=8192),
+    )
+    network_rounds: int = 7
 
 
-def run(wanted: Config, progress_of: Callable[[int], None]) -> report.Report:
-    """CPU and wall seconds a round of the floor and of folkmoot, and their ratio."""
+QUICK = Config(rounds=5, repeats=2, cases=(network.Case(holders=2, hidden=64),), network_rounds=3)
+
+
+def run(wanted: Config, say: Callable[[str], None]) -> report.Report:
+    """CPU and wall seconds a round of the floor and of folkmoot, and their ratio; then over a network."""
     load = os.getloadavg()[0]
     torch.set_num_threads(1)
     values: dict[str, list[float]] = {}
@@ -46,44 +56,20 @@ def run(wanted: Config, progress_of: Callable[[int], None]) -> report.Report:
             values.setdefault(f"{name}.cpu_seconds", []).append(cpu)
             values.setdefault(f"{name}.wall_seconds", []).append(wall)
         values.setdefault("ratio.cpu", []).append(ours[0] / floor[0])
-        progress_of(repeat + 1)
+        say(f"repetition {repeat + 1} of {wanted.repeats} done")
+    for case in wanted.cases:
+        say(f"{case.holders} holders over HTTP, {case.hidden} hidden units")
+        values |= network.measure(case, wanted.network_rounds)
     return report.make("rounds", dataclasses.asdict(wanted), values, load=load)
 
 
-class Clock:
-    """A listener that notes CPU and wall time at each commit."""
-
-    def __init__(self) -> None:
-        self.marks: list[tuple[float, float]] = []
-
-    def opened(self, number: int, total: int) -> None:
-        """Nothing to note."""
-
-    def answered(self, reply: object) -> None:
-        """Nothing to note."""
-
-    def committed(self, report: listener.RoundReport) -> None:  # noqa: ARG002  a listener's signature
-        """Note the time."""
-        self.mark()
-
-    def mark(self) -> None:
-        """Note the time."""
-        self.marks.append((time.process_time(), time.perf_counter()))
-
-    def per_round(self) -> tuple[float, float]:
-        """CPU and wall seconds between the first mark and the last, by round."""
-        (cpu, wall), (last_cpu, last_wall) = self.marks[0], self.marks[-1]
-        rounds = len(self.marks) - 1
-        return (last_cpu - cpu) / rounds, (last_wall - wall) / rounds
-
-
 def _folkmoot(rounds: int) -> tuple[float, float]:
-    clock = Clock()
+    ticks = clock.Clock()
     with tempfile.TemporaryDirectory() as folder:
         chosen = config.compose([f"rounds={rounds}", "pool=inprocess", f"dir={folder}/run", "attack=none"])
         with progress.Progress(Console(quiet=True), {}) as show:
-            main_job.execute(chosen, show, [clock])
-    return clock.per_round()
+            main_job.execute(chosen, show, [ticks])
+    return ticks.per_round()
 
 
 def _floor(rounds: int) -> tuple[float, float]:
@@ -91,7 +77,7 @@ def _floor(rounds: int) -> tuple[float, float]:
     made = catalogue.load(plan.task, seed=plan.seed)
     weights = training.initial(made, seed=plan.seed)
     shards = [made.shard(number) for number in range(plan.task.holders)]
-    model, clock = made.model(), Clock()
+    model, ticks = made.model(), clock.Clock()
     for number in range(1, rounds + 1):
         total = torch.zeros_like(weights)
         for member, examples in zip(founding.member_names(len(shards)), shards, strict=True):
@@ -101,8 +87,8 @@ def _floor(rounds: int) -> tuple[float, float]:
             _train(model, optimizer, examples, plan.task.epochs, plan.task.batch, batches)
             total += torch.nn.utils.parameters_to_vector(model.parameters()).detach() - weights
         weights = weights + total / len(shards)
-        clock.mark()
-    return clock.per_round()
+        ticks.mark()
+    return ticks.per_round()
 
 
 def _train(

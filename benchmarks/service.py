@@ -1,57 +1,140 @@
 """What a run's service bears: tails that listen to all of it while statements are offered at a fixed rate.
 
-    python -m benchmarks.service --seconds 60 --rate 1000 --tails 200
-
-Many members change their keys over and over, each change signed in advance and sent when its time has come; who is late
-sends at once. The service, who offers and who listens are processes of their own. Printed is JSON: what was acknowledged and
-refused, how long an answer took, whether every acknowledged statement is on the log in its place and came to every tail,
-and the most memory that the service ever had.
+Many members change their keys over and over, the dearest statement there is: two signatures each. Each change is signed in
+advance and sent when its time has come; how long an answer takes does not put off the next member's. The service, who offers
+and who listens are processes of their own, on one machine.
 """
 
-import asyncio
 import contextlib
+import dataclasses
 import json
 import multiprocessing
 import os
-import selectors
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import click
-
+from benchmarks import errors, load, report
 from ledger import dsse, keys, log, membership, statements
 from orchestrator import journal
 
-LINES = 32
-_EVENT = b"event: entry\n"
+_CHECKPOINT = "bafkreigks6arfsq3xxfpvqrrwonchxcnu6do76auprhhfomao6c273sixm"
 
 
-def run(*, seconds: float, rate: int, tails: int) -> dict[str, Any]:
-    """The figures of one run.
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What to measure.
 
-    Args:
+    Attributes:
         seconds: that statements are offered.
         rate: statements a second.
         tails: that listen from the first entry on.
+        members: that make them, in turn.
     """
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        key = keys.SigningKey.generate()
-        first = _founded(root, key)
-        chains = [_chain(first, f"member-{line:02d}", int(seconds * rate / LINES)) for line in range(LINES)]
-        _append(root, key, [each[0] for each in chains])
-        with _served(root) as (process, address):
-            found = _loaded(address, [each[1:] for each in chains], rate, tails, LINES + 1)
-            found["service"] = _memory(process.pid)
-        return _checked(root, key, found, tails)
+
+    seconds: int = 60
+    rate: int = 1000
+    tails: int = 200
+    members: int = 1000
+
+
+QUICK = Config(seconds=3, rate=100, tails=20, members=100)
+
+Values = dict[str, list[float]]
+
+
+def run(wanted: Config, say: Callable[[str], None]) -> report.Report:
+    """What was offered and acknowledged, how long it took, and what the service used.
+
+    Raises:
+        BenchmarkError: an acknowledged statement is not on the log in its place, or did not come to every tail.
+    """
+    busy = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+        root, key = Path(name), keys.SigningKey.generate()
+        run_eid = _founded(root, key)
+        each = wanted.seconds * wanted.rate // wanted.members
+        chains = []
+        for member in range(wanted.members):
+            say(f"signing, member {member + 1} of {wanted.members}")
+            chains.append(_chain(run_eid, f"member-{member:04d}", each))
+        _append(root, key, [chain[0] for chain in chains])
+        bodies = [[said.to_bytes() for said in chain[1:]] for chain in chains]
+        with served(root) as (process, address), Watch(process.pid) as watch:
+            say(f"offering {wanted.rate} statements a second for {wanted.seconds} s")
+            offered, heard = _loaded(address, bodies, wanted)
+        values = _values(offered, heard) | watch.values(offered.seconds)
+        values["statements.lost"] = [float(_lost(root, key, bodies, offered))]
+    values["tails.missing"] = [wanted.members + 1 + len(offered.waited) - heard["fewest"]]
+    if any(values["statements.lost"] + values["tails.missing"]):
+        found = f"{values['statements.lost'][0]:.0f} statements lost, {values['tails.missing'][0]:.0f} not on a tail"
+        raise errors.BenchmarkError(f"the service did not keep its word: {found}")
+    return report.make("service", dataclasses.asdict(wanted), values, load=busy)
+
+
+def _values(offered: load.Offered, heard: dict[str, float]) -> Values:
+    waited, late = sorted(offered.waited), sorted(offered.late)
+    return {
+        "statements.offered_per_second": [len(late) / offered.span],
+        "statements.acknowledged": [len(waited)],
+        "statements.acknowledged_per_second": [len(waited) / offered.seconds],
+        "statements.refused": [sum(offered.refused.values())],
+        "answer.milliseconds": [1000 * each for each in waited],
+        "answer.p99_milliseconds": [1000 * waited[len(waited) * 99 // 100]],
+        "late.p99_milliseconds": [1000 * late[len(late) * 99 // 100]],
+        "tails.mebibytes_per_second": [heard["bytes"] / 2**20 / offered.seconds],
+        "offering.cores": [offered.cpu / offered.seconds],
+        "listening.cores": [heard["cpu"] / offered.seconds],
+    }
+
+
+class Watch:
+    """What a process uses, second by second, while the block lasts."""
+
+    def __init__(self, pid: int) -> None:
+        self._proc = Path(f"/proc/{pid}")
+        self._resident: list[float] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> "Watch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._resident.append(self._memory("VmRSS"))
+        self._peak = self._memory("VmHWM")
+        used = (self._proc / "stat").read_text().rpartition(")")[2].split()
+        self._cpu = (int(used[11]) + int(used[12])) / os.sysconf("SC_CLK_TCK")
+
+    def values(self, seconds: float) -> Values:
+        """Memory in MiB, by second and at most; how much more it was in the last third than in the second; processor cores."""
+        third = max(1, len(self._resident) // 3)
+        grown = statistics.median(self._resident[-third:]) - statistics.median(
+            self._resident[-2 * third : -third or None]
+        )
+        return {
+            "service.mebibytes": self._resident,
+            "service.peak_mebibytes": [self._peak],
+            "service.grown_mebibytes": [grown],
+            "service.cores": [self._cpu / seconds],
+        }
+
+    def _look(self) -> None:
+        while not self._over.wait(1.0):
+            self._resident.append(self._memory("VmRSS"))
+
+    def _memory(self, name: str) -> float:
+        lines = dict(line.split(":", 1) for line in (self._proc / "status").read_text().splitlines())
+        return int(lines[name].split()[0]) / 1024
 
 
 def _founded(root: Path, key: keys.SigningKey) -> str:
@@ -59,7 +142,7 @@ def _founded(root: Path, key: keys.SigningKey) -> str:
         author="coordinator",
         plan={"credit": {"pool": 0}, "disclosure": "none"},
         key=str(key.public),
-        checkpoint="bafkreigks6arfsq3xxfpvqrrwonchxcnu6do76auprhhfomao6c273sixm",
+        checkpoint=_CHECKPOINT,
     )
     envelope = dsse.sign(statements.build(genesis), key)
     _append(root, key, [envelope])
@@ -84,25 +167,29 @@ def _chain(run_eid: str, name: str, length: int) -> list[dsse.Envelope]:
 
 
 @contextlib.contextmanager
-def _served(root: Path) -> Any:  # noqa: ANN401 - a pair, as a context
-    words = ["serve", str(root), "--port", "0", "--json", "--rate", "1000000", "--burst", "1000000", "--each", "0"]
+def served(root: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], load.Address]]:
+    """The service of a run folder, with no limit by address: its process, and where it listens."""
+    given = ["--port", "0", "--json", "--rate", "1000000", "--burst", "1000000", "--each", "0", *words]
     with (root / "service.log").open("w") as lines:
         process = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator", *words], stdout=subprocess.PIPE, stderr=lines, text=True
+            [sys.executable, "-m", "orchestrator", "serve", str(root), *given],
+            stdout=subprocess.PIPE,
+            stderr=lines,
+            text=True,
         )
         try:
             first = json.loads(process.stdout.readline() if process.stdout else "{}")
-            port = int(first["url"].rpartition(":")[2])
-            _wait(port)
-            yield process, ("127.0.0.1", port)
+            address = "127.0.0.1", int(first["url"].rpartition(":")[2])
+            _wait(address)
+            yield process, address
         finally:
             process.kill()
-            process.wait()
+            process.communicate()
 
 
-def _wait(port: int) -> None:
+def _wait(address: load.Address) -> None:
     while True:
-        with socket.create_connection(("127.0.0.1", port)) as sock:
+        with socket.create_connection(address) as sock:
             sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n")
             if b" 200 " in sock.recv(64):
                 return
@@ -110,131 +197,35 @@ def _wait(port: int) -> None:
 
 
 def _loaded(
-    address: tuple[str, int], chains: Sequence[Sequence[dsse.Envelope]], rate: int, tails: int, before: int
-) -> dict[str, Any]:
-    """What was offered and what came of it, with so many tails beside."""
+    address: load.Address, bodies: Sequence[Sequence[bytes]], wanted: Config
+) -> tuple[load.Offered, dict[str, float]]:
+    """What was offered and what came of it, and what was heard beside."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    listening = context.Process(target=_listen, args=(address, tails, theirs))
+    listening = context.Process(target=load.listen, args=(address, wanted.tails, theirs))
     listening.start()
     ours.recv()
-    offered, answering = context.Pipe()
-    bodies = [[each.to_bytes() for each in chain] for chain in chains]
-    offering = context.Process(target=_offer, args=(address, bodies, rate, answering))
+    answers, told = context.Pipe()
+    offering = context.Process(target=load.offer, args=(address, bodies, wanted.rate, told))
     offering.start()
-    found: dict[str, Any] = offered.recv()
+    told.close()
+    try:
+        offered: load.Offered = answers.recv()
+    except EOFError:
+        listening.kill()
+        raise errors.BenchmarkError("who offers ended before all was acknowledged") from None
     offering.join()
-    ours.send(before + len(found["places"]))
-    found["tails"] = ours.recv()
+    ours.send(len(bodies) + 1 + len(offered.waited))
+    heard: dict[str, float] = ours.recv()
     listening.join()
-    return found
+    return offered, heard
 
 
-def _offer(address: tuple[str, int], chains: Sequence[Sequence[bytes]], rate: int, told: Connection) -> None:
-    told.send(asyncio.run(_offered(address, chains, rate)))
-
-
-async def _offered(address: tuple[str, int], chains: Sequence[Sequence[bytes]], rate: int) -> dict[str, Any]:
-    places: dict[int, bytes] = {}
-    took: list[float] = []
-    refused: dict[str, int] = {}
-    start = time.perf_counter()
-
-    async def line(number: int, chain: Sequence[bytes]) -> None:
-        reader, writer = await asyncio.open_connection(*address)
-        for index, body in enumerate(chain):
-            await asyncio.sleep(max(0.0, start + (index * len(chains) + number) / rate - time.perf_counter()))
-            sent = time.perf_counter()
-            while True:
-                writer.write(
-                    b"POST /statements HTTP/1.1\r\nHost: s\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
-                )
-                status, answer = await _answer(reader)
-                if status == 200:
-                    break
-                refused[str(status)] = refused.get(str(status), 0) + 1
-                await asyncio.sleep(0.2)
-            took.append(time.perf_counter() - sent)
-            places[json.loads(answer)["seq"]] = body
-        writer.close()
-
-    await asyncio.gather(*(line(number, chain) for number, chain in enumerate(chains)))
-    return {"places": places, "took": took, "refused": refused, "seconds": time.perf_counter() - start}
-
-
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-    return int(head.split()[1]), await reader.readexactly(length)
-
-
-def _listen(address: tuple[str, int], tails: int, told: Connection) -> None:
-    """Count the entries that come over so many tails, until each has as many as are asked for."""
-    chosen, heard, rests = selectors.DefaultSelector(), dict[socket.socket, int](), dict[socket.socket, bytes]()
-    for _ in range(tails):
-        sock = socket.create_connection(address)
-        sock.sendall(b"GET /tail?from=0 HTTP/1.1\r\nHost: s\r\n\r\n")
-        sock.setblocking(False)
-        chosen.register(sock, selectors.EVENT_READ)
-        heard[sock], rests[sock] = 0, b""
-    told.send("listening")
-    wanted, size, deadline = sys.maxsize, 0, float("inf")
-    while min(heard.values()) < wanted and time.monotonic() < deadline and heard:
-        for each, _ in chosen.select(0.1):
-            line: Any = each.fileobj
-            if not (data := line.recv(1 << 18)):
-                chosen.unregister(line)  # dropped: it keeps the count that it had
-            size += len(data)
-            data = rests[line] + data
-            heard[line] += data.count(_EVENT)
-            rests[line] = data[-len(_EVENT) + 1 :]
-        if wanted == sys.maxsize and told.poll():
-            wanted, deadline = told.recv(), time.monotonic() + 60
-    told.send({"fewest": min(heard.values()), "most": max(heard.values()), "bytes": size})
-
-
-def _memory(pid: int) -> dict[str, int]:
-    lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    return {name: int(lines[name].split()[0]) // 1024 for name in ("VmHWM", "VmRSS")}
-
-
-def _checked(root: Path, key: keys.SigningKey, found: dict[str, Any], tails: int) -> dict[str, Any]:
-    """The figures, after the log was read and every acknowledged statement found in its place."""
+def _lost(root: Path, key: keys.SigningKey, bodies: Sequence[Sequence[bytes]], offered: load.Offered) -> int:
+    """How many acknowledged statements are not in their place on the log."""
+    found = 0
     with log.Log.open(root / "ledger.sqlite", origin=journal.origin(key.public.fingerprint)) as opened:
-        entries = list(opened.entries())
-    lost = sum(entries[seq].envelope.to_bytes() != body for seq, body in found["places"].items())
-    took = sorted(found["took"])
-    return {
-        "tails": tails,
-        "acknowledged": len(took),
-        "lost": lost,
-        "refused": found["refused"],
-        "seconds": round(found["seconds"], 2),
-        "per_second": round(len(took) / found["seconds"], 1),
-        "answer_ms": {
-            "median": round(1000 * statistics.median(took), 1),
-            "p99": round(1000 * took[len(took) * 99 // 100], 1),
-            "most": round(1000 * took[-1], 1),
-        },
-        "log": len(entries),
-        "heard": found["tails"],
-        "service_mib": found["service"],
-        "load": os.getloadavg()[0],
-        "cores": os.cpu_count(),
-    }
-
-
-@click.command()
-@click.option("--seconds", type=click.FloatRange(1), default=60.0, show_default=True)
-@click.option("--rate", type=click.IntRange(1), default=1000, show_default=True, help="Statements offered a second.")
-@click.option("--tails", type=click.IntRange(1), default=200, show_default=True)
-def main(seconds: float, rate: int, tails: int) -> None:
-    """Print what the service bore; exits 1 if anything acknowledged is lost, or did not come to every tail."""
-    found = run(seconds=seconds, rate=rate, tails=tails)
-    click.echo(json.dumps(found, indent=2))
-    if found["lost"] or found["heard"]["fewest"] < found["log"]:
-        sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()
+        for entry in opened.entries():
+            member, index = offered.places.get(entry.seq, (-1, -1))
+            found += member >= 0 and entry.envelope.to_bytes() == bodies[member][index]
+    return len(offered.places) - found

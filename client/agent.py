@@ -1,6 +1,6 @@
 """A holder that takes part in a run from anywhere: it follows the log, and says in it what its turn is to say.
 
-    follow   tail -> client.follower: nothing is acted on before a checkpoint of the coordinator's covers it
+    follow   client.hearing -> client.follower: nothing is acted on before a checkpoint of the coordinator's covers it
     join     client.joining
     turn     client.turn, in each round that names it
 
@@ -9,13 +9,17 @@ It opens every connection itself, and keeps nothing in memory that it could not 
 Reference: docs/protocol.md P24, P25.
 """
 
+import math
 import time
 
-from client import agreement, backoff, errors, joining, tail, turn, view
+from client import agreement, backoff, errors, hearing, joining, turn, view
 from ledger import history, statements
 
 PATIENCE = 5.0
 """Seconds between two looks at what is due when nothing comes."""
+
+QUIET = 10.0
+"""Seconds without a first checkpoint after which that is said."""
 
 
 class Agent:
@@ -33,7 +37,7 @@ class Agent:
         self._seat = seat
         self._tell = tell
         self._told: turn.Event | None = None
-        self._tail: tail.Tail | None = None
+        self._line = hearing.Hearing(means.service, means.follows, covered=self._report, broken=self._broken)
         self._waits = backoff.Backoff()
         self._not_before = 0.0
         self._turn: turn.Turn | None = None
@@ -47,8 +51,12 @@ class Agent:
             ForkError, StaleError: the log is not the one that was followed before.
             PlanError, TaskError: the run is none that this machine can take part in.
         """
+        late = time.monotonic() + QUIET
         while self._follows.covered.genesis is None:
-            self._listen(PATIENCE)
+            self._line.listen(min(PATIENCE, max(0.05, late - time.monotonic())))
+            if self._follows.covered.genesis is None and time.monotonic() >= late:
+                self._say("waiting", "waiting for the coordinator's first checkpoint")
+                late = math.inf
         return self._agreed(0)
 
     def run(self, trainer: turn.Trainer, *, announces: bool = False) -> view.View:
@@ -65,7 +73,7 @@ class Agent:
         """
         self._turn = turn.Turn(self._means, self._seat, self._heard, trainer, announces=announces)
         while not self._follows.covered.over:
-            self._listen(0.0 if self._act(self._turn) else self._pause())
+            self._line.listen(0.0 if self._act(self._turn) else self._pause())
         self._report()
         return self._follows.covered
 
@@ -76,30 +84,6 @@ class Agent:
 
     def _pause(self) -> float:
         return min(PATIENCE, max(0.05, self._not_before - time.monotonic()))
-
-    def _listen(self, seconds: float) -> None:
-        """Take in what has come, waiting `seconds` for the first of it."""
-        if self._tail is None:
-            self._tail = self._means.service.tail(self._follows.next)
-        event = self._tail.next(seconds)
-        while event is not None:
-            self._take(self._tail, event)
-            event = self._tail.next(0.0)
-
-    def _take(self, source: tail.Tail, event: tail.Event) -> None:
-        try:
-            match event:
-                case tail.Leaf(data=data):
-                    self._follows.add(data)
-                case tail.Note(data=data):
-                    self._follows.cover(data)
-                    self._report()
-                case tail.Broken(error=error, wait=wait):
-                    self._say("unreachable", f"{error}; again in {wait:.0f} s")
-        except errors.ServiceError as error:
-            # What no checkpoint covers may be anybody's invention, so it goes, and is asked for again.
-            source.restart(self._follows.drop())
-            self._say("unreachable", f"not believed: {error}")
 
     def _act(self, turns: turn.Turn) -> bool:
         """Whether something was done, so that there may be more to do at once."""
@@ -186,6 +170,9 @@ class Agent:
         text = f"round {known.round}: {'accepted' if rejected is None else f'not accepted, {rejected}'}"
         credit = known.balances.get(self._seat.name, 0)
         self._say("outcome", text, round=known.round, accepted=rejected is None, reason=rejected or "", credit=credit)
+
+    def _broken(self, sentence: str) -> None:
+        self._say("unreachable", sentence)
 
     def _say(self, kind: str, text: str, **data: object) -> None:
         self._heard(turn.Event(kind=kind, text=text, data=data))

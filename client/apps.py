@@ -8,7 +8,7 @@ in: what an app imports from beside itself is part of it. The digest is the hex 
 
     {"client.py":"<hex sha256 of the file>", ...}      canonical JSON, names from that folder, with slashes
 
-Reference: docs/protocol.md P28.
+Reference: docs/protocol.md P27.
 """
 
 import functools

@@ -7,7 +7,7 @@
 Nodes that are told the same share one content (client.records), so the model is in the file once. `parent` is the CID of the
 brief before: the last one names them all. The last brief of a run has no messages; its content, if any, is the final model.
 
-Reference: docs/protocol.md P28.
+Reference: docs/protocol.md P27.
 """
 
 import itertools

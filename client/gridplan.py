@@ -3,7 +3,7 @@
     {"app":"client.py:app","code":"<hex sha256>","credit":{"pool":0},"disclosure":"public","flwr":"1.41.0","kind":"grid",
      "nodes":10,"seed":0,"server":"FedAvg","v":1}
 
-What a round comes to is the strategy's business, so there is no rule here, no lattice and no credit (docs/protocol.md P28).
+What a round comes to is the strategy's business, so there is no rule here, no lattice and no credit (docs/protocol.md P27).
 """
 
 import dataclasses

@@ -48,6 +48,7 @@ class Hearing:
             event = self._tail.next(0.0)
 
     def _take(self, source: tail.Tail, event: tail.Event) -> None:
+        before = self._follows.covered.known.size
         try:
             match event:
                 case tail.Leaf(data=data):
@@ -57,6 +58,8 @@ class Hearing:
                     self._covered()
                 case tail.Broken(error=error, wait=wait):
                     self._broken(f"{error}; again in {wait:.0f} s")
+            if self._follows.covered.known.size > before:
+                source.believed()
         except errors.ServiceError as error:
             # What no checkpoint covers may be anybody's invention, so it goes, and is asked for again.
             source.restart(self._follows.drop())

@@ -5,7 +5,7 @@
 <folder>/invitation         the invitation, until the log shows the holder's own key in its place
 <folder>/policy.yaml        what the holder consents to
 <folder>/offer.json         the last offer, kept before anybody sees it (client.outbox)
-<folder>/momentum.safetensors, spending.jsonll
+<folder>/momentum.safetensors, spending.jsonl
 <folder>/refusals.jsonl     what was refused, and why
 <folder>/ledger.sqlite, checkpoint, memory/     the log as far as it is covered, and what is remembered of it (client.follower)
 <folder>/blocks/            parents and sealed updates
@@ -156,7 +156,8 @@ class Home:
 
     def refused(self, record: Mapping[str, object]) -> None:
         """Nothing; one more line tells what was refused."""
-        with (self.root / "refusals.jsonl").open("a") as file:
+        path = self.root / "refusals.jsonl"
+        with durable.named(path), path.open("a") as file:
             file.write(json.dumps(record) + "\n")
             file.flush()
             os.fsync(file.fileno())

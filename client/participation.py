@@ -119,8 +119,7 @@ class Participation:
 
     def narrowest(self, agreed: agreement.Agreement) -> policy.Policy:
         """The policy that admits this run and nothing else, for a year."""
-        opened = self._follows.covered.known.open_round
-        readers = 1 if opened is None else len(opened.recipients)
+        readers = terms.readers(self._follows.covered.known)
         return policy.Policy.narrowest(agreed, recipients=readers, expires=_today() + dt.timedelta(days=365))
 
     def keep(self, agreed_to: policy.Policy) -> None:

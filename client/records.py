@@ -8,7 +8,7 @@
 The head is canonical JSON, which has no floats: a number is its shortest decimal text, behind a letter for its type. The order
 of names is kept, for Flower's own strategies keep it. Nothing in it is code, and nothing is unpickled.
 
-Reference: docs/protocol.md P28.
+Reference: docs/protocol.md P27.
 """
 
 import os

@@ -19,8 +19,8 @@ from typing import BinaryIO, NoReturn
 
 import httpx
 
-from client import backoff, errors, tail
-from exchange import background
+from client import backoff, errors, plain, tail
+from exchange import background, trust
 from ledger import dsse
 
 SECONDS = 30.0
@@ -28,9 +28,12 @@ SECONDS = 30.0
 
 SLOWEST = 64 * 1024
 MAX_ANSWER = 64 * 1024
+MAX_SAID = 300
+"""Characters of a service's words that are repeated."""
 
 _CHUNK = 64 * 1024
 _LATER = (408, 425, 429, 507)
+_PLAIN = {"accept-encoding": "identity"}
 
 
 class Service:
@@ -51,7 +54,7 @@ class Service:
         self._seconds = seconds
         self._loop = background.Loop()
         # `background.Loop` keeps the time, which httpx would start anew with each byte.
-        self._client = httpx.AsyncClient(trust_env=False, timeout=None, follow_redirects=False)  # noqa: S113
+        self._client = httpx.AsyncClient(verify=trust.context(), trust_env=False, timeout=None, headers=_PLAIN)  # noqa: S113
         self._tails: list[tail.Tail] = []
 
     def append(self, envelope: dsse.Envelope) -> int:
@@ -113,26 +116,28 @@ class Service:
         except TimeoutError:
             raise self._wrong(f"no answer in {seconds:.0f} s") from None
         except (httpx.HTTPError, httpx.StreamError) as error:
-            raise self._wrong(f"{type(error).__name__} {_printable(str(error))}".rstrip()) from error
+            raise self._wrong(f"{type(error).__name__} {plain.text(str(error), MAX_SAID)}".rstrip()) from error
 
     async def _stream(self, start: int) -> AsyncGenerator[bytes]:
-        headers = {"accept": "text/event-stream", "accept-encoding": "identity"}
+        headers = {"accept": "text/event-stream"}
         where, query = f"{self.url}/tail", {"from": str(start)}
         try:
             async with self._client.stream("GET", where, params=query, headers=headers) as response:
                 if response.status_code != 200:
                     await self._body(response, ())
+                self._unpacked(response)
                 yield b""
                 async for piece in response.aiter_raw():
                     if piece:
                         yield piece
         except (httpx.HTTPError, httpx.StreamError) as error:
-            raise self._wrong(f"{type(error).__name__} {_printable(str(error))}".rstrip()) from error
+            raise self._wrong(f"{type(error).__name__} {plain.text(str(error), MAX_SAID)}".rstrip()) from error
 
     async def _body(self, response: httpx.Response, expected: tuple[int, ...]) -> bytes:
         """The body of an answer of an expected status, at most `MAX_ANSWER` bytes."""
+        self._unpacked(response)
         body = b""
-        async for piece in response.aiter_bytes(_CHUNK):
+        async for piece in response.aiter_raw(_CHUNK):
             body += piece
             if len(body) > MAX_ANSWER:
                 raise self._wrong(f"an answer of over {MAX_ANSWER} bytes")
@@ -140,19 +145,26 @@ class Service:
             self._refused(response, body)
         return body
 
+    def _unpacked(self, response: httpx.Response) -> None:
+        """Nothing, unless an answer is packed: it would have to be unpacked before it can be bounded."""
+        packed = response.headers.get("content-encoding", "identity")
+        if packed != "identity":
+            raise self._wrong(f"content-encoding {plain.text(packed, 40)}, which was not asked for")
+
     def _refused(self, response: httpx.Response, body: bytes) -> NoReturn:
         status = response.status_code
         code, message = "", body[:200].decode("utf-8", "replace").strip()
         match _record(body):
             case {"code": str(code), "message": str(message)}:
                 pass
-        what = f"{self.url} says {status} {_printable(code)}: {_printable(message)}"
+        said = ": ".join(plain.text(each, MAX_SAID) for each in (code, message) if each)
+        what = f"{self.url} says {status} {said or 'without a reason'}"
         if status in _LATER or status >= 500:
             wait = response.headers.get("retry-after", "")
-            raise errors.ServiceError(what, wait=float(wait) if wait.isdecimal() and len(wait) < 4 else 0.0)
+            raise errors.ServiceError(what, wait=min(float(wait), backoff.MOST) if wait.isdecimal() else 0.0)
         if status < 400:
             raise errors.ServiceError(f"{what}; expected 200, and a redirect is not followed")
-        raise errors.RejectedError(what, status=status, code=_printable(code))
+        raise errors.RejectedError(what, status=status, code=plain.text(code, MAX_SAID))
 
     def _wrong(self, what: str) -> errors.ServiceError:
         return errors.ServiceError(f"{self.url}: {what}")
@@ -170,11 +182,6 @@ def _record(body: bytes) -> object:
 async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
     while piece := file.read(_CHUNK):
         yield piece
-
-
-def _printable(text: str) -> str:
-    """What a stranger said, fit for a terminal."""
-    return "".join(each if each.isprintable() else "?" for each in text[:300])
 
 
 def _checked(url: str) -> str:

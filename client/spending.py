@@ -164,7 +164,7 @@ class Spending:
 
     def _append(self, entry: Entry, whole: int) -> None:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
+        with durable.named(self._path), os.fdopen(descriptor, "wb") as file:
             file.truncate(whole)
             file.seek(whole)
             file.write(entry.line())

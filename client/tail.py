@@ -101,6 +101,10 @@ class Tail:
         self._next = start
         self._loop.run(self._begin(self._waits.failed()), 1.0)
 
+    def believed(self) -> None:
+        """Nothing; what came was worth the asking, so the next wait is a short one again."""
+        self._waits.succeeded()
+
     def close(self) -> None:
         """Let go of the line."""
         if self._task is not None:

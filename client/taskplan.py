@@ -8,7 +8,8 @@ In the record all fields stand side by side, and `name` says which there are (do
 
 import dataclasses
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from client import errors, section
@@ -113,9 +114,7 @@ class TablePlan(TaskPlan):
     def _require_own(self) -> None:
         names = (*self.columns, self.label)
         for field, listed in (("columns and label", names), ("classes", self.classes)):
-            if len(set(listed)) != len(listed) or not all(0 < len(each) <= MAX_NAME for each in listed):
-                wanted = f"different names of 1 to {MAX_NAME} characters"
-                raise errors.PlanError(f"task.{field} are {list(listed)}, expected {wanted}")
+            require_names(field, listed)
         if not self.columns or len(self.classes) < 2:
             message = f"task has {len(self.columns)} columns and {len(self.classes)} classes"
             raise errors.PlanError(f"{message}, expected at least 1 and 2 for task.source=own")
@@ -144,9 +143,7 @@ class ImagesPlan(TaskPlan):
 
     def __post_init__(self) -> None:
         section.Section.__post_init__(self)
-        if len(set(self.classes)) != len(self.classes) or not all(0 < len(each) <= MAX_NAME for each in self.classes):
-            wanted = f"different names of 1 to {MAX_NAME} characters"
-            raise errors.PlanError(f"task.classes are {list(self.classes)}, expected {wanted}")
+        require_names("classes", self.classes)
         if self.test or self.classes != TEN:
             require_cid(self.test)
 
@@ -168,6 +165,22 @@ class TextPlan(TaskPlan):
     embedding: int = section.within(1, 4_096)
     hidden: int = section.within(1, 65_536)
     corpus: str
+
+    def __post_init__(self) -> None:
+        section.Section.__post_init__(self)
+        if not re.fullmatch("[0-9a-f]{64}", self.corpus):
+            raise errors.PlanError(f"task.corpus is {self.corpus[:80]!r}, expected 64 lower-case hex digits")
+
+
+def require_names(field: str, listed: Sequence[str]) -> None:
+    """Nothing, if no two of `listed` are one, and each can be shown to a person as it is.
+
+    Raises:
+        PlanError: some name is empty, too long, there twice, or has a character that is not printable.
+    """
+    if len(set(listed)) != len(listed) or not all(0 < len(each) <= MAX_NAME and each.isprintable() for each in listed):
+        wanted = f"different names of 1 to {MAX_NAME} printable characters"
+        raise errors.PlanError(f"task.{field} are {list(listed)}, expected {wanted}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

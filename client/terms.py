@@ -9,7 +9,7 @@ from ledger import history, statements
 
 DISCLOSED = {
     "public": "after each round its key is published: anybody can then open the updates of that round and recompute it",
-    "none": "the coordinator opens the updates and does not publish their key; nobody else can recompute a round",
+    "none": "the readers open the updates and do not publish their keys; nobody else can recompute a round",
 }
 """What each disclosure means for a holder."""
 
@@ -40,7 +40,7 @@ def words(agreed: agreement.Agreement, known: history.History) -> tuple[tuple[st
 
 
 def prospect(agreed: agreement.Agreement, known: history.History, name: str) -> statements.RoundOpen:
-    """The open round; between rounds the next one as the plan has it, sealed to one reader who is not known yet."""
+    """The open round; between rounds the next one as the plan has it, sealed to readers who are not known yet."""
     if known.open_round is not None and known.phase == history.Phase.OPEN:
         return known.open_round
     return statements.RoundOpen(
@@ -49,7 +49,7 @@ def prospect(agreed: agreement.Agreement, known: history.History, name: str) -> 
         round=known.round + 1,
         parent=known.checkpoint or agreed.checkpoint,
         cohort=(name,),
-        recipients=(str(recipients.X25519Identity.generate().recipient),),
+        recipients=tuple(str(recipients.X25519Identity.generate().recipient) for _ in range(readers(known))),
         exponents=tuple(0 for _ in agreed.specs),
         task=catalogue.digest(agreed.plan.task),
         rule=agreed.plan.rule.digest(),
@@ -67,8 +67,20 @@ def _noise(multiplier: float) -> str:
     return f"Gaussian, of {multiplier:g} times the norm on each number, before anything leaves"
 
 
+def aggregators(known: history.History) -> tuple[str, ...]:
+    """The aggregators that a log has now, sorted."""
+    members = known.members.values()
+    return tuple(sorted(each.name for each in members if each.role == "aggregator" and each.revoked_at is None))
+
+
+def readers(known: history.History) -> int:
+    """How many may read an update: the coordinator and the aggregators that there are, or as many as the open round has."""
+    opened = known.open_round
+    return max(1 + len(aggregators(known)), 1 if opened is None else len(opened.recipients))
+
+
 def _readers(known: history.History) -> str:
-    if known.open_round is None:
-        return "the key that each round's opening names"
-    count = len(known.open_round.recipients)
-    return f"{count} {'key' if count == 1 else 'keys'} in round {known.open_round.round}, as its opening names them"
+    others = aggregators(known)
+    if not others:
+        return "1 key each round, the coordinator's"
+    return f"{readers(known)} keys each round, the coordinator's and those of the aggregators {', '.join(others)}"

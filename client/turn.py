@@ -108,9 +108,11 @@ class Turn:
             return
         try:
             self._trainer.admit(agreed, opened)
-            self._say("training", opened, "training")
+            again = outbox.Outbox(self._means.place.offer).find(opened) is not None
+            if not again:
+                self._say("training", opened, "training")
             contribution = self._trainer.contribute(agreed, envelope, self._parent(agreed, opened))
-            self._say("sending", opened, "sending the sealed update")
+            self._say("sending", opened, f"sending the sealed update{' again' if again else ''}")
             where = self._means.place.root
             seq = delivery.deliver(contribution.offer, self._means.store, self._means.service, staging=where)
         except errors.RefusalError as error:

@@ -8,7 +8,7 @@ What is read is bounded before it is read: by the caller's limit, by the size a 
 import hashlib
 import io
 import itertools
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, Protocol
 
 from exchange import cid as cids
@@ -134,54 +134,69 @@ def write(blocks: Iterable[bytes | memoryview], file: BinaryIO) -> int:
     return size
 
 
-def tree(cid: cids.Cid, fetch: Fetch) -> Iterator[tuple[cids.Cid, int]]:
-    """Name and bytes of each block of the file `cid`, parents first; a leaf is named, not fetched, unless it is the file.
+def size(cid: cids.Cid, fetch: Fetch) -> int:
+    """The bytes of the file `cid`, as its root says; raises BlockCorruptError and as `fetch` does."""
+    block = fetch(cid, limit=unixfs.MAX_BLOCK)
+    return len(block) if cid.codec == cids.RAW else sum(child.size for child in nodes.links(block))
+
+
+def tree(
+    cid: cids.Cid, fetch: Fetch, *, seen: set[tuple[nodes.Link, int]] | None = None
+) -> Iterator[tuple[cids.Cid, int, int]]:
+    """Name, bytes and level above the leaves of each block of the file `cid`, parents first.
+
+    Each node is looked at once, whatever shape the tree has; a leaf is named as often as these name it, and not fetched,
+    unless it is the file.
+
+    Args:
+        cid: its name.
+        fetch: gives its nodes.
+        seen: nodes of other files, which are left out, and to which those of this one are added (`unixfs.below`).
 
     Raises:
         BlockCorruptError: the tree is not the one that the profile lays out.
 
     Reference: docs/protocol.md P11.
     """
-    for name, _, size in _descend(cid, fetch):
-        yield name, size
+    for name, _, length, level in _descend(cid, fetch, set() if seen is None else seen):
+        yield name, length, level
 
 
-def walk(cid: cids.Cid, fetch: Fetch, *, skip: Container[cids.Cid] = ()) -> Iterator[tuple[cids.Cid, bytes]]:
-    """Name and bytes of each block of the file `cid`, depth first, as often as the tree names it.
+def walk(cid: cids.Cid, fetch: Fetch, *, sent: set[cids.Cid] | None = None) -> Iterator[tuple[cids.Cid, bytes]]:
+    """Name and bytes of each block of the file `cid`, depth first.
 
     Args:
         cid: its name.
         fetch: gives its blocks.
-        skip: names that are left out, looked at as the walk gets there; nodes are read all the same.
+        sent: names that are left out, to which each is added before it is given: no block comes twice, nor is read twice.
+            None gives a block as often as the tree names it.
 
     Raises:
         BlockCorruptError: the tree is not the one that the profile lays out, or a leaf has another size.
 
     Reference: docs/protocol.md P11.
     """
-    for name, block, size in _descend(cid, fetch):
-        if name in skip:
-            continue
+    for name, block, length, _ in _descend(cid, fetch, None if sent is None else set()):
+        if sent is not None:
+            if name in sent:
+                continue
+            sent.add(name)
         content = fetch(name, limit=unixfs.CHUNK) if block is None else block
-        if len(content) != size:
-            raise errors.BlockCorruptError(f"block {name} has {len(content)} bytes, its parent says {size}")
+        if len(content) != length:
+            raise errors.BlockCorruptError(f"block {name} has {len(content)} bytes, its parent says {length}")
         yield name, content
 
 
-def _descend(cid: cids.Cid, fetch: Fetch) -> Iterator[tuple[cids.Cid, bytes | None, int]]:
-    """Name, bytes unless it is a leaf below a node, and length of each block of a file, parents first."""
+def _descend(
+    cid: cids.Cid, fetch: Fetch, seen: set[tuple[nodes.Link, int]] | None
+) -> Iterator[tuple[cids.Cid, bytes | None, int, int]]:
+    """Name, bytes unless it is a leaf below a node, length and level of each block of a file, parents first."""
     block = fetch(cid, limit=unixfs.MAX_BLOCK)
-    yield cid, block, len(block)
     if cid.codec == cids.RAW:
+        yield cid, block, len(block), 0
         return
-    found: list[tuple[cids.Cid, bytes]] = []
-
-    def note(below: cids.Cid) -> bytes:
-        found.append((below, fetch(below, limit=unixfs.MAX_NODE)))
-        return found[-1][1]
-
-    for leaf in unixfs.leaves(nodes.links(block), note):
-        for below, node in found:
-            yield below, node, len(node)
-        found.clear()
-        yield leaf.cid, None, leaf.size
+    children = nodes.links(block)
+    yield cid, block, len(block), unixfs.height(sum(child.size for child in children))
+    for found in unixfs.below(children, lambda below: fetch(below, limit=unixfs.MAX_NODE), seen=seen):
+        length = found.link.size if found.block is None else len(found.block)
+        yield found.link.cid, found.block, length, found.level

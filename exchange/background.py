@@ -5,6 +5,7 @@ name that is looked up has none.
 """
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -19,7 +20,7 @@ class Loop:
 
     def __init__(self) -> None:
         self._loop = _Loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="exchange", daemon=True)
+        self._thread = threading.Thread(target=_run, args=(self._loop,), name="exchange", daemon=True)
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, _T], seconds: float) -> _T:
@@ -43,7 +44,23 @@ class Loop:
         """Stop; nothing may be running."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._loop.close()
+
+    def end(self, work: Coroutine[Any, Any, object]) -> None:
+        """Do `work`, within a second, and stop; nobody waits for it. For who must not wait, as a finalizer."""
+        asyncio.run_coroutine_threadsafe(_last(work), self._loop)
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_forever()
+    loop.close()
+
+
+async def _last(work: Coroutine[Any, Any, object]) -> None:
+    try:
+        with contextlib.suppress(TimeoutError):
+            await _bounded(work, 1.0)
+    finally:
+        asyncio.get_running_loop().stop()
 
 
 async def _bounded(work: Coroutine[Any, Any, _T], seconds: float) -> _T:

@@ -127,11 +127,9 @@ def rest(file: BinaryIO, *, limit: int | None = None) -> Iterator[tuple[cids.Cid
 
 
 def _once(names: Sequence[cids.Cid], fetch: assembly.Fetch) -> Iterator[tuple[cids.Cid, bytes]]:
-    seen: set[cids.Cid] = set()
+    sent: set[cids.Cid] = set()
     for root in names:
-        for name, block in assembly.walk(root, fetch, skip=seen):
-            seen.add(name)
-            yield name, block
+        yield from assembly.walk(root, fetch, sent=sent)
 
 
 def _length(file: BinaryIO, most: int) -> int | None:

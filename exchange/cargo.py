@@ -10,10 +10,11 @@ Reference: IPLD, CAR v1; docs/protocol.md P21.
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from exchange import assembly, blocks, car, errors, unixfs
+from exchange import assembly, blocks, car, errors, nodes, unixfs
 from exchange import cid as cids
 
 MAX_NODES = 16 << 20  # bytes of nodes; those of 250 GiB in large files
+MAX_FILE = 1 << 38  # bytes of a file; 256 GiB, of which a few blocks that are named over and over can make more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,7 @@ class Imported:
     strays: int
 
 
-def read(file: BinaryIO, store: blocks.BlockStore, *, limit: int) -> Imported:
+def read(file: BinaryIO, store: blocks.BlockStore, *, limit: int, largest: int = MAX_FILE) -> Imported:
     """Store the files that a CAR file holds, each block of it hashed first.
 
     A file is seen in the store only if all of it came: its nodes are stored when the CAR file has ended well. Leaves that
@@ -45,12 +46,13 @@ def read(file: BinaryIO, store: blocks.BlockStore, *, limit: int) -> Imported:
         file: a binary file, at the beginning of the CAR file and with nothing behind it.
         store: where to.
         limit: the most bytes that the sections may have together.
+        largest: the most bytes that a file may have, which can be more.
 
     Raises:
         CarError: as `car.sections`; without roots; or more short leaves than files, which no CAR file of these has.
         BlockCorruptError: a block does not hash to its name, or a tree is not the profile's.
         BlockMissingError: a file is not complete.
-        TooLargeError: more bytes than `limit`, or more than 16 MiB of nodes.
+        TooLargeError: more bytes than `limit`, a file of more than `largest`, or more than 16 MiB of nodes.
         StoreError: the store could not take them.
 
     Reference: CAR v1; docs/protocol.md P21.
@@ -63,8 +65,8 @@ def read(file: BinaryIO, store: blocks.BlockStore, *, limit: int) -> Imported:
         for name, block in car.rest(file, limit=limit):
             if arrived.take(name, assembly.verified(name, block, limit=unixfs.MAX_BLOCK)):
                 writer.put(name, block)
-        needed = arrived.needed()
-        for name in reversed(needed):  # children before parents
+        needed = arrived.needed(largest)
+        for name in needed:
             if name.codec == cids.DAG_PB:
                 writer.put(name, arrived.nodes[name])
     size = sum(arrived.sizes[name] for name in needed)
@@ -107,21 +109,23 @@ class _Arrived:
         self.nodes[name] = block
         return False
 
-    def needed(self) -> list[cids.Cid]:
-        """The blocks of the files, parents first, each once; BlockMissingError, BlockCorruptError."""
-        found: dict[cids.Cid, None] = {}
-        for root in self.roots:
-            alone = [(root, self.sizes.get(root, 0))]
-            for name, size in alone if root.codec == cids.RAW else assembly.tree(root, self._fetch):
+    def needed(self, largest: int) -> list[cids.Cid]:
+        """The blocks of the files, children before parents, each once; BlockMissingError, BlockCorruptError, TooLargeError."""
+        levels: dict[cids.Cid, int] = {}
+        seen: set[tuple[nodes.Link, int]] = set()  # of all files: many may share what is below their roots
+        for root in dict.fromkeys(self.roots):
+            alone = [(root, self.sizes.get(root, 0), 0)]
+            if root.codec == cids.DAG_PB and (total := assembly.size(root, self._fetch)) > largest:
+                raise errors.TooLargeError(f"file {root} has {total} bytes, expected at most {largest}")
+            for name, size, level in alone if root.codec == cids.RAW else assembly.tree(root, self._fetch, seen=seen):
                 if name not in self.sizes:
                     raise errors.BlockMissingError(f"block {name} of file {root} is not in the CAR file")
                 if self.sizes[name] != size:
                     raise errors.BlockCorruptError(
                         f"block {name} of file {root} has {self.sizes[name]} bytes, its parent says {size}"
                     )
-                found.pop(name, None)  # below each of its parents, also where files or nodes share it
-                found[name] = None
-        return list(found)
+                levels[name] = level
+        return sorted(levels, key=levels.__getitem__)
 
     def _fetch(self, name: cids.Cid, /, *, limit: int) -> bytes:
         if name not in self.nodes:

@@ -22,6 +22,11 @@ class File:
     size: int | None
     pinned: bool
 
+    @property
+    def block(self) -> bool:
+        """Whether it looks like a part of a larger file that was never put to its end, or lost its root: a full leaf."""
+        return not self.pinned and self.cid.codec == cids.RAW and self.size == unixfs.CHUNK
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
@@ -61,7 +66,7 @@ def check(name: cids.Cid, shelf: shelves.Shelf) -> None:
         BlockMissingError: one is not.
         BlockCorruptError: one is damaged, or the tree is not the profile's.
     """
-    for below, size in assembly.tree(name, shelf.read):
+    for below, size, _ in assembly.tree(name, shelf.read):
         found = shelf.size(below)
         if found is None:
             raise errors.BlockMissingError(f"block {below} of file {name} is not in {shelf.folder.parent}")
@@ -70,24 +75,30 @@ def check(name: cids.Cid, shelf: shelves.Shelf) -> None:
 
 
 def verify(shelf: shelves.Shelf, pins: Iterable[cids.Cid]) -> Iterator[Verdict]:
-    """A verdict on every block on the shelf, which is read and hashed, and on what pinned files lack."""
+    """A verdict on every block on the shelf, which is read and hashed, on what lies there instead, and on what pins lack."""
     seen = set()
     for entry in shelf.entries():
         seen.add(entry.cid)
         yield Verdict(cid=entry.cid, size=entry.size, error=_error(entry.cid, shelf))
-    for pin in pins:
-        for name in _wanted(pin, shelf):
-            if name not in seen and not shelf.holds(name):
-                seen.add(name)
-                missing = errors.BlockMissingError(f"block {name}, which a pin needs, is not in {shelf.folder.parent}")
-                yield Verdict(cid=name, size=0, error=missing)
+    for name in shelf.strange():
+        seen.add(name)
+        yield Verdict(
+            cid=name, size=0, error=errors.BlockCorruptError(f"block {name} is not a regular file: remove it")
+        )
+    for name in _wanted(pins, shelf):
+        if name not in seen and not shelf.holds(name):
+            missing = errors.BlockMissingError(f"block {name}, which a pin needs, is not in {shelf.folder.parent}")
+            yield Verdict(cid=name, size=0, error=missing)
 
 
-def _wanted(pin: cids.Cid, shelf: shelves.Shelf) -> Iterator[cids.Cid]:
-    """The blocks below a pin, as far as they can be walked."""
-    pending = [pin]
+def _wanted(pins: Iterable[cids.Cid], shelf: shelves.Shelf) -> Iterator[cids.Cid]:
+    """The blocks that pins need, as far as their trees can be walked, each once."""
+    pending, found = list(pins), set()
     while pending:
         name = pending.pop()
+        if name in found:
+            continue
+        found.add(name)
         yield name
         if name.codec == cids.DAG_PB:
             pending += [child.cid for child in _children(name, shelf) or ()]

@@ -11,6 +11,7 @@ Reference: Kubo RPC API, /api/v0; docs/protocol.md P11.
 
 import contextlib
 import hashlib
+import io
 import json
 import math
 import tempfile
@@ -26,7 +27,9 @@ RATE = 64 * 1024.0
 LOOK = 2.0  # seconds in which `has` is answered
 MAX_BLOCK = 2 << 20  # bytes; no node hands on a larger block
 MAX_WORDS = 1 << 16  # bytes of an answer that is about something, not the thing itself
-MAX_PINS = 64 << 20  # bytes of a list of pins, about half a million
+MAX_PINS = 32 << 20  # bytes of a list of pins
+MAX_LINES = 1 << 18  # of it, each of one pin where the node streams
+MAX_LINE = 4 << 20  # bytes; some 50,000 pins, where it does not
 
 _ABSENT = ("timed out", "deadline exceeded", "not found", "could not find", "unwanted")
 _UNPINNED = ("not pinned", "pinned indirectly")
@@ -125,7 +128,7 @@ class IpfsStore:
         try:
             self._require(answer, f"pin {name}", absent=f"a block of {name} is not in node {self.api}, nor found by it")
         except errors.BlockMissingError:
-            for _ in assembly.walk(assembly.name(cid), self.block):
+            for _ in assembly.walk(assembly.name(cid), self.block, sent=set()):
                 pass  # ends with the name of the block that is missing, which the node does not tell
             raise
 
@@ -194,7 +197,11 @@ class IpfsStore:
         raise errors.PeerError(f"node {self.api} did not {action}: status {answer.status}, {message!r}")
 
     def _lines(self, answer: rpc.Answer) -> Iterator[dict[str, Any]]:
-        for line in answer.body.splitlines():
+        body = io.BytesIO(answer.body)
+        for number, line in enumerate(iter(lambda: body.readline(MAX_LINE + 1), b"")):
+            if number >= MAX_LINES or len(line) > MAX_LINE:
+                most = f"at most {MAX_LINES} lines of {MAX_LINE} bytes"
+                raise errors.PeerError(f"node {self.api} answered more than we read, expected {most}")
             try:
                 said = json.loads(line)
             except (ValueError, RecursionError):

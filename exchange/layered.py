@@ -87,7 +87,7 @@ class Layered:
         try:
             return self._local.get(name, limit=limit)
         except (errors.BlockMissingError, errors.BlockCorruptError) as error:
-            _told(name, error)
+            self._check_peers(name, error)
         file = io.BytesIO()
         self._fetch(name, file, 0, limit=limit)
         return file.getvalue()
@@ -105,7 +105,7 @@ class Layered:
         try:
             return self._local.get_file(name, cast("BinaryIO", counted), limit=limit)
         except (errors.BlockMissingError, errors.BlockCorruptError) as error:
-            _told(name, error)
+            self._check_peers(name, error)
         return self._fetch(name, file, counted.size, limit=limit)
 
     def block(self, cid: cids.Cid | str, *, limit: int = unixfs.MAX_BLOCK) -> bytes:
@@ -114,7 +114,7 @@ class Layered:
         try:
             return self._local.block(name, limit=limit)
         except (errors.BlockMissingError, errors.BlockCorruptError) as error:
-            _told(name, error)
+            self._check_peers(name, error)
         return self._first(name, lambda peer: peer.block(name, limit=limit), lambda _: None)
 
     def has(self, cid: cids.Cid | str) -> bool:
@@ -154,6 +154,13 @@ class Layered:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _check_peers(self, name: cids.Cid, error: errors.StoreError) -> None:
+        """What we lack is asked for elsewhere without a word; what is damaged here, with one. Without peers it is the end."""
+        if not self._peers:
+            raise error
+        if isinstance(error, errors.BlockCorruptError):
+            logger.warning("%s is damaged here, and asked for elsewhere: %s", name, error)
 
     def _fetch(self, name: cids.Cid, file: BinaryIO, written: int, *, limit: int) -> int:
         """The bytes of a file that a peer has, kept here and written to `file` but for the first `written` of them."""
@@ -198,16 +205,8 @@ class Layered:
                 return error
         told = [f"{peer}: {said.get(peer, 'left alone for a while')}" for peer in self._peers]
         if all(isinstance(said.get(peer), errors.BlockMissingError) for peer in self._peers):
-            return errors.BlockMissingError(
-                f"{name} is not all here, and no peer has it: {'; '.join(told) or 'none is named'}"
-            )
+            return errors.BlockMissingError(f"{name} is not all here, and no peer has it: {'; '.join(told)}")
         return errors.PeerError(f"{name} is not here, and not to be had: {'; '.join(told)}")
-
-
-def _told(name: cids.Cid, error: errors.StoreError) -> None:
-    """What we lack is asked for elsewhere without a word; what is damaged here, with one."""
-    if isinstance(error, errors.BlockCorruptError):
-        logger.warning("%s is damaged here, and asked for elsewhere: %s", name, error)
 
 
 class _Counted:

@@ -39,6 +39,8 @@ class Pins:
         if not self.folder.is_dir():
             return
         for file in self.folder.iterdir():
+            if file.name.startswith("."):  # what file managers leave everywhere
+                continue
             try:
                 yield cids.Cid.parse(file.name)
             except errors.CidError as error:

@@ -8,7 +8,6 @@ A block is written, synced and then renamed to its name, so no reader ever sees 
 """
 
 import contextlib
-import hashlib
 import io
 import os
 import secrets
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from exchange import assembly, errors, usage
+from exchange import assembly, blockfile, errors, usage
 from exchange import cid as cids
 
 STALE = 3600.0  # seconds after which a file in tmp/ belongs to nobody that is alive
@@ -73,11 +72,11 @@ class Shelf:
         Raises QuotaError, and OSError as it comes.
         """
         path = self.path(name)
-        if _freshen(path, block):
+        if blockfile.freshened(path, block):
             return None
         staged = self.staging / secrets.token_hex(16)
         with self._usage.adding(len(block)):
-            file = _reserve(staged, len(block))
+            file = blockfile.reserved(staged, len(block))
         written = Staged(path=path, staged=staged, file=file, size=len(block))
         try:
             rest = memoryview(block)
@@ -121,34 +120,32 @@ class Shelf:
                 raise errors.TooLargeError(f"block {name} has {size} bytes, expected at most {limit}")
             block = io.BytesIO(bytes(size))  # becomes `bytes` without a copy
             with block.getbuffer() as target:
-                _fill(target, file, name)
+                blockfile.fill(target, file, name)
         return block.getvalue()
 
     def read_into(self, name: cids.Cid, target: memoryview) -> None:
         """Read the block `name` into all of `target`; raises as `read` does."""
         with self._opened(name) as file:
-            _fill(target, file, name)
+            blockfile.fill(target, file, name)
 
     def holds(self, name: cids.Cid) -> bool:
         """Whether a file lies where the block `name` would."""
-        return self.path(name).is_file()
+        return blockfile.regular(self.path(name)) is not None
 
     def size(self, name: cids.Cid) -> int | None:
         """The bytes of the file where the block `name` would lie, None if there is none."""
-        try:
-            return self.path(name).stat().st_size
-        except FileNotFoundError:
-            return None
+        found = blockfile.regular(self.path(name))
+        return None if found is None else found.st_size
 
     def entries(self) -> Iterator[Entry]:
         """What lies here, in no order. A file that no block would be in, by its name or place, is passed over."""
-        for folder in self.folder.glob("[a-z2-7][a-z2-7]"):
-            with os.scandir(folder) as files:
-                for file in files:
-                    with contextlib.suppress(errors.CidError, FileNotFoundError):
-                        name, found = cids.Cid.parse(file.name), file.stat(follow_symlinks=False)
-                        if folder.name == file.name[-3:-1] and stat.S_ISREG(found.st_mode):
-                            yield Entry(cid=name, size=found.st_size, time=found.st_mtime)
+        for name, found in self._named():
+            if stat.S_ISREG(found.st_mode):
+                yield Entry(cid=name, size=found.st_size, time=found.st_mtime)
+
+    def strange(self) -> Iterator[cids.Cid]:
+        """The names under which something else than a file lies: a folder, a link, a pipe."""
+        return (name for name, found in self._named() if not stat.S_ISREG(found.st_mode))
 
     def remove(self, name: cids.Cid) -> None:
         """Take the block off the shelf; whoever has it open reads on. Only for a caller who has the lock alone."""
@@ -180,17 +177,25 @@ class Shelf:
                 staged += file.stat().st_size
         return staged + sum(entry.size for entry in self.entries())
 
+    def _named(self) -> Iterator[tuple[cids.Cid, os.stat_result]]:
+        for folder in self.folder.glob("[a-z2-7][a-z2-7]"):
+            with os.scandir(folder) as files:
+                for file in files:
+                    with contextlib.suppress(errors.CidError, FileNotFoundError):
+                        name, found = cids.Cid.parse(file.name), file.stat(follow_symlinks=False)
+                        if folder.name == file.name[-3:-1]:
+                            yield name, found
+
     @contextlib.contextmanager
     def _opened(self, name: cids.Cid) -> Iterator[io.FileIO]:
         with reporting(f"read {name}"):
             try:
-                # Without O_NONBLOCK, a pipe in the place of a block would hang whoever reads it.
-                file = io.FileIO(os.open(self.path(name), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+                file = blockfile.opened(self.path(name))
             except FileNotFoundError as error:
                 raise errors.BlockMissingError(f"block {name} is not in {self.folder.parent}") from error
+            if file is None:
+                raise errors.BlockCorruptError(f"block {name} is not a regular file")
             with file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise errors.BlockCorruptError(f"block {name} is not a regular file")
                 yield file
 
 
@@ -210,36 +215,3 @@ def sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _reserve(path: Path, size: int) -> io.FileIO:
-    """A new file of `size` bytes, which are yet to be written."""
-    file = io.FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), "wb")
-    try:
-        file.truncate(size)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            file.close()
-            path.unlink()
-        raise
-    return file
-
-
-def _fill(target: memoryview, file: io.FileIO, name: cids.Cid) -> None:
-    """Read all of `target`, which must be the block `name`."""
-    rest = target
-    while rest and (count := file.readinto(rest)):
-        rest = rest[count:]
-    if rest or hashlib.sha256(target).digest() != name.digest:
-        raise errors.BlockCorruptError(f"block {name} does not hash to its name, or has not {len(target)} bytes")
-
-
-def _freshen(path: Path, block: bytes | memoryview) -> bool:
-    """Whether the block is there and intact; if so it is as young as if it had been written now."""
-    try:
-        if path.stat().st_size != len(block) or path.read_bytes() != block:
-            return False
-        os.utime(path)
-    except (FileNotFoundError, PermissionError):  # somebody else's block that we cannot make young is written anew
-        return False
-    return True

@@ -6,7 +6,9 @@ from exchange import assembly, errors, nodes, unixfs
 from exchange import cid as cids
 
 
-def walk(cid: cids.Cid, fetch: assembly.Fetch, first: int, last: int | None) -> Iterator[tuple[cids.Cid, bytes]]:
+def walk(
+    cid: cids.Cid, fetch: assembly.Fetch, first: int, last: int | None, *, sent: set[cids.Cid] | None = None
+) -> Iterator[tuple[cids.Cid, bytes]]:
     """Name and bytes of each block that the bytes `first` to `last` need, depth first; the root alone if there are none.
 
     Args:
@@ -14,6 +16,7 @@ def walk(cid: cids.Cid, fetch: assembly.Fetch, first: int, last: int | None) -> 
         fetch: gives its blocks.
         first: a position in it; counted from its end if below 0.
         last: a position too, inclusive; None for the end.
+        sent: names that are left out, to which each is added before it is given; None gives a block as often as it is needed.
 
     Raises:
         BlockCorruptError: the tree, as far as it is walked, is not the one that the profile lays out.
@@ -21,6 +24,8 @@ def walk(cid: cids.Cid, fetch: assembly.Fetch, first: int, last: int | None) -> 
     Reference: IPFS Trustless Gateway, "entity-bytes"; docs/protocol.md P21.
     """
     block = fetch(cid, limit=unixfs.MAX_BLOCK)
+    if sent is not None:
+        sent.add(cid)
     yield cid, block
     if cid.codec == cids.RAW:
         return
@@ -28,22 +33,45 @@ def walk(cid: cids.Cid, fetch: assembly.Fetch, first: int, last: int | None) -> 
     size = sum(child.size for child in children)
     start = max(0, first + size if first < 0 else first)
     stop = size if last is None else min(size, (last + size if last < 0 else last) + 1)
-    yield from _below(children, unixfs.height(size), fetch, start, stop)
+    yield from _Range(fetch, sent).below(children, unixfs.height(size), start, stop)
 
 
-def _below(
-    children: Sequence[nodes.Link], height: int, fetch: assembly.Fetch, start: int, stop: int
-) -> Iterator[tuple[cids.Cid, bytes]]:
-    """The blocks below a node between two of its bytes, the second exclusive."""
-    unixfs.check_layout(children, height)
-    for child in children:
-        if start < child.size and stop > 0 and start < stop:
-            block = fetch(child.cid, limit=unixfs.CHUNK if height == 1 else unixfs.MAX_NODE)
-            below = () if height == 1 else nodes.links(block)
-            found = sum(link.size for link in below) if below else len(block)
-            if found != child.size:
-                raise errors.BlockCorruptError(f"{child.cid} has {found} bytes, its parent says {child.size}")
-            yield child.cid, block
-            if below:
-                yield from _below(below, height - 1, fetch, max(0, start), stop)
-        start, stop = start - child.size, stop - child.size
+class _Range:
+    """One walk. Of what lies in the range as a whole, no node is read twice where none is to be sent twice."""
+
+    def __init__(self, fetch: assembly.Fetch, sent: set[cids.Cid] | None) -> None:
+        self._fetch = fetch
+        self._sent = sent
+        self._whole: set[tuple[nodes.Link, int]] = set()
+
+    def below(
+        self, children: Sequence[nodes.Link], height: int, start: int, stop: int
+    ) -> Iterator[tuple[cids.Cid, bytes]]:
+        """The blocks below a node between two of its bytes, the second exclusive."""
+        unixfs.check_layout(children, height)
+        for child in children:
+            if start < child.size and stop > 0 and start < stop and not self._known(child, height, start, stop):
+                block = self._fetch(child.cid, limit=unixfs.CHUNK if height == 1 else unixfs.MAX_NODE)
+                inner = () if height == 1 else nodes.links(block)
+                found = sum(link.size for link in inner) if inner else len(block)
+                if found != child.size:
+                    raise errors.BlockCorruptError(f"{child.cid} has {found} bytes, its parent says {child.size}")
+                if self._sent is None or child.cid not in self._sent:
+                    if self._sent is not None:
+                        self._sent.add(child.cid)
+                    yield child.cid, block
+                if inner:
+                    yield from self.below(inner, height - 1, max(0, start), stop)
+            start, stop = start - child.size, stop - child.size
+
+    def _known(self, child: nodes.Link, height: int, start: int, stop: int) -> bool:
+        """Whether all that is needed of a child was given already."""
+        if self._sent is None:
+            return False
+        if height == 1:
+            return child.cid in self._sent
+        if start > 0 or stop < child.size:
+            return False
+        known = (child, height) in self._whole
+        self._whole.add((child, height))
+        return known

@@ -1,6 +1,6 @@
 """Files that appear whole or not at all.
 
-.<random>.part     beside the target, readable by its owner alone, while it is being written; synced, then renamed
+.<random>.part     beside the target while it is being written; synced, then renamed
 """
 
 import contextlib
@@ -14,8 +14,12 @@ from exchange import errors, shelf
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[BinaryIO]:
+def writing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
     """A file that takes the name `path`, durably, if the block ends well, and is gone if it raises.
+
+    Args:
+        path: its name.
+        mode: who may read it, but for whom the process' umask leaves out.
 
     Raises:
         StoreError: no space, no permission or another error of the operating system, which is its cause.
@@ -23,7 +27,7 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     part = path.with_name(f".{secrets.token_hex(16)}.part")
     try:
         try:
-            part.touch(mode=0o600, exist_ok=False)
+            part.touch(mode=mode, exist_ok=False)
             with part.open("wb") as file:
                 yield file
                 file.flush()

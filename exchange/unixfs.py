@@ -4,7 +4,8 @@
     node    up to 1,024 children (exchange.nodes), all of them full but the last; all leaves lie at one depth
 
 The shape of the tree follows from the size of the file. `leaves` demands that shape, so that a file has one CID, not
-many, and so that a few small nodes that name each other over and over cannot keep a reader busy for ever.
+many. A few small nodes can be a file of petabytes, whose parts are all the same: who reads it sets a limit, and who only
+looks at its blocks looks at each node once (`below`).
 
 Reference: IPIP-499 (unixfs-v1-2025); the dag-pb and UnixFS specifications.
 """
@@ -33,6 +34,21 @@ class Root:
 
     cid: cids.Cid
     size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A block below the root of a file.
+
+    Attributes:
+        link: how its parent names it.
+        level: 0 for a leaf, and 1 more than its children for a node.
+        block: the bytes of a node, None for a leaf.
+    """
+
+    link: nodes.Link
+    level: int
+    block: bytes | None
 
 
 def of(data: bytes | bytearray | memoryview) -> cids.Cid:
@@ -96,7 +112,29 @@ def leaves(children: Sequence[nodes.Link], fetch: Callable[[cids.Cid], bytes]) -
 
     Reference: IPIP-499, "balanced" layout; docs/protocol.md P11.
     """
-    yield from _walk(children, height(sum(child.size for child in children)), fetch)
+    return (found.link for found in below(children, fetch) if found.block is None)
+
+
+def below(
+    children: Sequence[nodes.Link],
+    fetch: Callable[[cids.Cid], bytes],
+    *,
+    seen: set[tuple[nodes.Link, int]] | None = None,
+) -> Iterator[Block]:
+    """The blocks of a file below its root, depth first, parents first, the tree being walked as they are taken.
+
+    Args:
+        children: the links of the root node.
+        fetch: gives a node block whose hash it has checked.
+        seen: nodes, each with its level, that are left out with all below them; those that are walked are added. What a node
+            holds is fixed by its name, so it is enough to judge it once. None walks a node as often as it is named.
+
+    Raises:
+        BlockCorruptError: as for `leaves`.
+
+    Reference: IPIP-499, "balanced" layout; docs/protocol.md P11.
+    """
+    yield from _walk(children, height(sum(child.size for child in children)), fetch, seen)
 
 
 def height(size: int) -> int:
@@ -107,20 +145,30 @@ def height(size: int) -> int:
     return levels
 
 
-def _walk(children: Sequence[nodes.Link], levels: int, fetch: Callable[[cids.Cid], bytes]) -> Iterator[nodes.Link]:
-    """The leaves below a node, `levels` levels down."""
+def _walk(
+    children: Sequence[nodes.Link],
+    levels: int,
+    fetch: Callable[[cids.Cid], bytes],
+    seen: set[tuple[nodes.Link, int]] | None,
+) -> Iterator[Block]:
+    """The blocks below a node, the leaves of which are `levels` levels down."""
     check_layout(children, levels)
     for child in children:
         if levels == 1:
-            yield child
+            yield Block(link=child, level=0, block=None)
             continue
+        if seen is not None:
+            if (child, levels) in seen:
+                continue
+            seen.add((child, levels))
         block = fetch(child.cid)
-        below = nodes.links(block)
-        found = (sum(link.size for link in below), len(block) + sum(link.total for link in below))
+        inner = nodes.links(block)
+        found = (sum(link.size for link in inner), len(block) + sum(link.total for link in inner))
         if found != (child.size, child.total):
             expected = (child.size, child.total)
             raise errors.BlockCorruptError(f"node {child.cid} has (size, total) {found}, its parent says {expected}")
-        yield from _walk(below, levels - 1, fetch)
+        yield Block(link=child, level=levels - 1, block=block)
+        yield from _walk(inner, levels - 1, fetch, seen)
 
 
 def check_layout(children: Sequence[nodes.Link], levels: int) -> None:

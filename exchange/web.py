@@ -6,13 +6,14 @@ No redirect is followed, nothing packed is unpacked, and neither a proxy nor a p
 import contextlib
 import io
 import threading
+import weakref
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import httpx
 
-from exchange import background, errors, pace, pump
+from exchange import background, errors, pace, pump, trust
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -64,6 +65,7 @@ class Host:
         self._patience = patience
         self._lock = threading.Lock()
         self._line: tuple[background.Loop, httpx.AsyncClient] | None = None
+        self._forgotten: weakref.finalize[..., Host] | None = None
 
     @contextlib.contextmanager
     def asked(self, method: str, path: str, query: Mapping[str, str], accept: str, left: pace.Pace) -> Iterator[Answer]:
@@ -103,6 +105,8 @@ class Host:
         """Let go of connections; the host can be asked again."""
         with self._lock:
             line, self._line = self._line, None
+            if self._forgotten is not None:
+                self._forgotten.detach()
         if line is not None:
             loop, client = line
             with contextlib.suppress(TimeoutError):
@@ -113,8 +117,10 @@ class Host:
         with self._lock:
             if self._line is None:
                 # `background.Loop` keeps the time, which httpx would start anew with each byte.
-                client = httpx.AsyncClient(trust_env=False, timeout=None, follow_redirects=False)  # noqa: S113
+                client = httpx.AsyncClient(verify=trust.context(), trust_env=False, timeout=None)  # noqa: S113
                 self._line = background.Loop(), client
+                self._forgotten = weakref.finalize(self, _let_go, *self._line)
+                self._forgotten.atexit = False  # the process ends with all of it
             return self._line
 
     def _run(self, loop: background.Loop, work: Coroutine[Any, Any, _T], left: pace.Pace) -> _T:
@@ -125,6 +131,11 @@ class Host:
             raise self.wrong(why) from None
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise self.wrong(f"{type(error).__name__} {str(error)[:200]!r}") from error
+
+
+def _let_go(loop: background.Loop, client: httpx.AsyncClient) -> None:
+    """What `close` does, for a host that nobody has any more."""
+    loop.end(client.aclose())
 
 
 class _Body(io.RawIOBase):

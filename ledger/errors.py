@@ -127,6 +127,10 @@ class ConflictError(LogError):
     """Compare-and-append lost: the head is not what the caller expected. Read on, decide again, retry."""
 
 
+class LeaseError(LogError):
+    """Another coordinator acts on the log."""
+
+
 class CorruptError(LogError):
     """Stored bytes disagree with their hash, their chain or their tree.
 

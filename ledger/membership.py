@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from ledger import errors, keys, statements
+from ledger import errors, keys, layers, statements
 
 MOST = 10_000
-"""Members of a run: each one who enters costs a copy of all, so a log of nothing else must not keep its readers for hours."""
+"""Members of a run: a log of nothing else must not keep its readers for hours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +47,9 @@ class Members(Mapping[str, Member]):
 
     __slots__ = ("_by_name", "_keys")
 
-    def __init__(
-        self, by_name: Mapping[str, Member] = MappingProxyType({}), keys: frozenset[bytes] = frozenset()
-    ) -> None:
-        self._by_name = by_name
-        self._keys = keys
+    def __init__(self, by_name: Mapping[str, Member] = MappingProxyType({})) -> None:
+        self._by_name = layers.Layers(by_name)
+        self._keys = layers.Layers({member.key.raw: None for member in by_name.values()})
 
     def __getitem__(self, name: str) -> Member:
         return self._by_name[name]
@@ -68,8 +66,10 @@ class Members(Mapping[str, Member]):
 
     def having(self, member: Member) -> "Members":
         """These, and this one in the place of one of the same name."""
-        known = self._keys if self.knows(member.key) else self._keys | {member.key.raw}
-        return Members({**self._by_name, member.name: member}, known)
+        made = Members()
+        made._by_name = self._by_name.having(member.name, member)
+        made._keys = self._keys if self.knows(member.key) else self._keys.having(member.key.raw, None)
+        return made
 
 
 def found(statement: statements.Genesis, *, seq: int) -> Members:

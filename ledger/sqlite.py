@@ -38,7 +38,8 @@ class SqliteStore:
             CorruptError: Not a database, or one with other tables, views or triggers than ours.
             LogError: It cannot be opened.
         """
-        with _translated():
+        self._path = path
+        with _translated(path):
             self._connection = _open(path, read_only=read_only)
         try:
             self._check_schema(create=not read_only)
@@ -52,7 +53,7 @@ class SqliteStore:
 
     def transact(self, work: Callable[[], store.T]) -> store.T:
         """What `work` returns; this connection alone writes from before its first line on."""
-        with _translated(), self._connection:
+        with _translated(self._path), self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             return work()
 
@@ -89,12 +90,12 @@ class SqliteStore:
 
     def insert(self, rows: Sequence[store.Row]) -> None:
         """Nothing; the rows are stored."""
-        with _translated():
+        with _translated(self._path):
             self._connection.executemany("INSERT INTO entry (seq, hash, eid, leaf) VALUES (?, ?, ?, ?)", rows)
 
     def insert_nodes(self, nodes: Sequence[store.NodeRow]) -> None:
         """Nothing; the nodes are stored."""
-        with _translated():
+        with _translated(self._path):
             self._connection.executemany("INSERT INTO node (level, i, hash) VALUES (?, ?, ?)", nodes)
 
     def node_count(self) -> int:
@@ -132,7 +133,7 @@ class SqliteStore:
                 yield found.decode(errors="replace")
 
     def _query(self, query: str, *values: object) -> list[Any]:
-        with _translated():
+        with _translated(self._path):
             return self._connection.execute(query, values).fetchall()
 
     def _typed(self, kinds: tuple[type, ...], query: str, *values: object) -> list[Any]:
@@ -165,7 +166,7 @@ class SqliteStore:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def _translated(path: Path) -> Iterator[None]:
     """Nothing; within, an SQLite error leaves as CorruptError where stored bytes are damaged, else as LogError."""
     try:
         yield
@@ -175,7 +176,7 @@ def _translated() -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _DAMAGE:
             raise errors.CorruptError(f"the database is damaged: {error}") from error
-        raise errors.LogError(f"the database refused: {error}") from error
+        raise errors.LogError(f"the database {path} refused: {error}") from error
     except UnicodeDecodeError as error:
         # The message of an error, in which SQLite quotes damaged bytes.
         raise errors.CorruptError(f"the database is damaged: {error}") from error

@@ -107,11 +107,16 @@ def _invitation(said: str) -> invitation.Invitation:
     try:
         if said == "-":
             return invitation.Invitation.parse(sys.stdin.readline())
-        if said.startswith(invitation.PREFIX):
+        # Also where it does not begin so: what may be a secret is no name of a file, to be repeated.
+        if invitation.PREFIX in said:
             return invitation.Invitation.parse(said)
-        with Path(said).open() as file:
-            return invitation.Invitation.parse(file.read(invitation.MAX_CHARACTERS + 2))
-    except (OSError, UnicodeDecodeError, client_errors.InvitationError) as error:
+        if not Path(said).exists():
+            message = f"--invite: there is no file {said[:200]}, and an invitation begins with {invitation.PREFIX}"
+            raise errors.ConfigError(message)
+        return invitation.Invitation.parse(keys.read_private(Path(said)).decode(errors="replace"))
+    except ledger_errors.KeyFileError as error:
+        raise errors.ConfigError(f"--invite: {error}: chmod 600 it") from error
+    except (OSError, client_errors.InvitationError) as error:
         raise errors.ConfigError(f"--invite: {error}") from error
 
 

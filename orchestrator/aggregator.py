@@ -7,16 +7,13 @@
 It may be killed at any moment. It has nothing to do with whether the run goes on (docs/protocol.md P26).
 """
 
-import contextlib
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from aggregation import errors as aggregation_errors
-from client import agreement, backoff, errors, follower, hearing, home, joining, remote, turn, view
-from exchange import blocks, places
+from client import agreement, backoff, errors, hearing, joining, turn, view
 from exchange import errors as exchange_errors
-from ledger import checkpoint, dsse, history, source, statements, tiled
+from ledger import dsse, history, statements
 from orchestrator import cases, identities, retention, words
 from orchestrator import errors as our_errors
 
@@ -29,7 +26,7 @@ _UNKNOWN = (exchange_errors.PeerError, exchange_errors.BlockMissingError)
 
 
 class Aggregator:
-    """One aggregator in one run; made by `opened`.
+    """One aggregator in one run; made by `orchestrator.station`.
 
     Args:
         means: what it works with.
@@ -64,8 +61,8 @@ class Aggregator:
         self._fold()
         while True:
             done = self._act()
-            if not done and self._follows.covered.over and time.monotonic() >= self._not_before:
-                return self._follows.covered
+            if not done and self._follows.covered.over:
+                return self._follows.covered  # what could not be said now is said when this is started again
             self._line.listen(0.0 if done else min(PATIENCE, max(0.05, self._not_before - time.monotonic())))
 
     def _fold(self) -> None:
@@ -207,41 +204,3 @@ class Aggregator:
         if event != self._told:
             self._told = event
             self._tell(event)
-
-
-@contextlib.contextmanager
-def opened(place: home.Home, whose: home.Membership, tell: turn.Tell) -> Iterator[Aggregator]:
-    """An aggregator's part in a run, its folder held until this ends.
-
-    Raises:
-        HomeError: the folder is busy, another member's, or damaged.
-        ServiceError: the URL is none.
-        KeyFileError: the folder's key cannot be used.
-    """
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(place.held())
-        place.bind(whose)
-        invited = place.invited_by()
-        seat = joining.Seat(
-            run=whose.run,
-            name=whose.name,
-            key=place.key(),
-            invited=None if invited is None else invited.key,
-            role=ROLE,
-        )
-        service = stack.enter_context(contextlib.closing(remote.Service(whose.url)))
-        held = blocks.BlockStore(place.root)
-        store = stack.enter_context(places.fetched(place.root, whose.url))
-
-        def asked(data: bytes, promise: checkpoint.LogCheckpoint) -> tiled.TiledLog:
-            return tiled.TiledLog(source.url(whose.url), data, promise)
-
-        def heard(event: turn.Event) -> None:
-            tell(event)
-            if event.kind in ("cosigned", "disputed"):
-                with contextlib.suppress(exchange_errors.StoreError):
-                    held.collect(wait=0.0)
-
-        follows = stack.enter_context(contextlib.closing(follower.Follower(whose.run, place.root, asked)))
-        means = turn.Means(service=service, place=place, store=store, follows=follows)
-        yield Aggregator(means, seat, heard)

@@ -8,27 +8,28 @@ second is left. Every block is hashed before it leaves, so a damaged disk is a 5
 Reference: IPFS Trustless Gateway Specification; docs/protocol.md P21.
 """
 
+import collections
 import dataclasses
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 
-from starlette import applications, concurrency, requests, responses, routing, types
+from starlette import applications, concurrency, middleware, requests, responses, routing, types
 
 from exchange import assembly, car, errors, nodes, pace, span, store
 from exchange import cid as cids
-from orchestrator import turnstile, wanted
+from orchestrator import sending, turnstile, wanted
 
 BURST = 512
 RATE = 128.0
 MAX_CAR = 64 << 30
 STREAMS = 16
+EACH = 4
 GRACE = 30.0
 SLOWEST = 16 * 1024.0
 
-_PIECE = 64 * 1024  # bytes that are sent at once, each within the patience of `orchestrator.service`
 _FOREVER = "public, max-age=29030400, immutable"
-_RANGE = re.compile(r"bytes=([0-9]{1,15})?-([0-9]{1,15})?")
+_RANGE = re.compile(r"bytes=([0-9]{1,99})?-([0-9]{1,99})?")
 _PROBE = bytes.fromhex("19a265726f6f747381d82a4500015500006776657273696f6e01")
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Limits:
         rate: requests a second of one address after that.
         largest: bytes of the blocks of a file that is sent as a CAR.
         streams: CARs that are sent at the same time.
+        each: of these to one address; 0 for no such limit, as behind a proxy.
         grace: seconds for a client that takes nothing, altogether.
         slowest: bytes a second that earn a client its time.
     """
@@ -51,6 +53,7 @@ class Limits:
     rate: float = RATE
     largest: int = MAX_CAR
     streams: int = STREAMS
+    each: int = EACH
     grace: float = GRACE
     slowest: float = SLOWEST
 
@@ -60,39 +63,71 @@ def application(held: store.Store, limits: Limits = Limits()) -> applications.St
 
     Reference: Trustless Gateway, "HTTP API"; docs/protocol.md P21.
     """
-    gate = turnstile.Turnstile(burst=limits.burst, rate=limits.rate)
-    streams: set[_Stream] = set()
+    gated = middleware.Middleware(_Gate, limits=limits)
+    app = applications.Starlette(routes=routes(held, limits), middleware=[gated])
+    app.router.redirect_slashes = False  # a redirect would be made of what the client says that our name is
+    return app
+
+
+def routes(held: store.Store, limits: Limits) -> list[routing.Route]:
+    """The same for an application that limits the rate of an address itself."""
+    sent: collections.Counter[str] = collections.Counter()  # CARs, by address
 
     async def answer(request: requests.Request) -> responses.Response:
-        address = request.client.host if request.client else "?"
+        address = _address(request.scope)
         try:
-            asked = _admitted(request, address, gate, len(streams), limits)
+            asked = wanted.parse(request.path_params["cid"], request.query_params.multi_items(), request.headers)
             made = await concurrency.run_in_threadpool(_made, held, asked, request, limits)
+            if isinstance(made, sending.Stream) and asked.kind == wanted.CAR:
+                _check_streams(sent, address, limits)
+                sent[address] += 1
+                made.over = lambda: _subtract(sent, address)
         except wanted.RefusedError as refused:
-            logger.info("%s %r %d %s", address, request.url.path[:100], refused.status, refused)
-            headers = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
-            if refused.status in (429, 503):
-                headers["retry-after"] = "1"
-            return responses.PlainTextResponse(f"{refused}\n", refused.status, headers)
-        if isinstance(made, _Stream) and asked.kind == wanted.CAR:
-            streams.add(made)
-            made.over = lambda: streams.discard(made)
+            return _refused(refused, request.scope)
         logger.info("%s %r %d", address, request.url.path[:100], made.status_code)
         return made
 
-    return applications.Starlette(routes=[routing.Route("/ipfs/{cid:str}", answer, methods=["GET", "HEAD"])])
+    return [routing.Route("/ipfs/{cid:str}", answer, methods=["GET", "HEAD"])]
 
 
-def _admitted(
-    request: requests.Request, address: str, gate: turnstile.Turnstile, streams: int, limits: Limits
-) -> wanted.Wanted:
-    """What is asked for, by somebody who may ask now."""
-    if not gate.admit(address):
-        raise wanted.RefusedError(429, f"more than {limits.rate:g} requests a second")
-    asked = wanted.parse(request.path_params["cid"], request.query_params.multi_items(), request.headers)
-    if asked.kind == wanted.CAR and streams >= limits.streams:
+class _Gate:
+    """An ASGI application before another one: an address may ask so often, whatever it asks for."""
+
+    def __init__(self, app: types.ASGIApp, limits: Limits) -> None:
+        self._inner = app
+        self._rate = limits.rate
+        self._gate = turnstile.Turnstile(burst=limits.burst, rate=limits.rate)
+
+    async def __call__(self, scope: types.Scope, receive: types.Receive, send: types.Send) -> None:
+        if scope["type"] == "http" and not self._gate.admit(_address(scope)):
+            refused = wanted.RefusedError(429, f"more than {self._rate:g} requests a second")
+            await _refused(refused, scope)(scope, receive, send)
+        else:
+            await self._inner(scope, receive, send)
+
+
+def _address(scope: types.Scope) -> str:
+    return scope["client"][0] if scope.get("client") else "?"
+
+
+def _refused(refused: wanted.RefusedError, scope: types.Scope) -> responses.Response:
+    logger.info("%s %r %d %s", _address(scope), scope["path"][:100], refused.status, refused)
+    headers = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+    if refused.status in (429, 503):
+        headers["retry-after"] = "1"
+    return responses.PlainTextResponse(f"{refused}\n", refused.status, headers)
+
+
+def _check_streams(sent: collections.Counter[str], address: str, limits: Limits) -> None:
+    if sent.total() >= limits.streams:
         raise wanted.RefusedError(503, f"{limits.streams} CARs are being sent already")
-    return asked
+    if limits.each and sent[address] >= limits.each:
+        raise wanted.RefusedError(503, f"{limits.each} CARs are being sent to this address already")
+
+
+def _subtract(sent: collections.Counter[str], address: str) -> None:
+    sent[address] -= 1
+    sent += collections.Counter()  # forgets the zeros
 
 
 def _made(held: store.Store, asked: wanted.Wanted, request: requests.Request, limits: Limits) -> responses.Response:
@@ -107,7 +142,7 @@ def _made(held: store.Store, asked: wanted.Wanted, request: requests.Request, li
         return _block(root, headers, request, limits)
     _check_size(asked, root, limits)
     pieces = iter(()) if request.method == "HEAD" else _pieces(held, asked, root)
-    return _Stream(pieces, 200, headers, limits)
+    return sending.Stream(pieces, 200, headers, pace.Pace(seconds=limits.grace, rate=limits.slowest))
 
 
 def _root(held: store.Store, asked: wanted.Wanted, request: requests.Request) -> bytes:
@@ -173,62 +208,19 @@ def _block(block: bytes, headers: dict[str, str], request: requests.Request, lim
         headers["content-range"] = f"bytes {first}-{last}/{len(block)}"
     part = memoryview(block)[first : last + 1]
     headers["content-length"] = str(len(part))
-    return _Stream(iter(() if request.method == "HEAD" else (part,)), status, headers, limits)
+    pieces = iter(() if request.method == "HEAD" else (part,))
+    return sending.Stream(pieces, status, headers, pace.Pace(seconds=limits.grace, rate=limits.slowest))
 
 
 def _pieces(held: store.Store, asked: wanted.Wanted, root: bytes) -> Iterator[bytes | memoryview]:
     """The CAR, as it is read."""
     if asked.name is None:
         return iter((_PROBE,))
+    sent: set[cids.Cid] | None = None if asked.twice else set()
     if asked.scope == "block":
         content: Iterator[tuple[cids.Cid, bytes]] = iter(((asked.name, root),))
     elif asked.span is not None:
-        content = span.walk(asked.name, held.block, *asked.span)
+        content = span.walk(asked.name, held.block, *asked.span, sent=sent)
     else:
-        content = assembly.walk(asked.name, held.block)
-    return car.encode([asked.name], content if asked.twice else _once(content))
-
-
-def _once(content: Iterator[tuple[cids.Cid, bytes]]) -> Iterator[tuple[cids.Cid, bytes]]:
-    seen: set[cids.Cid] = set()
-    for name, block in content:
-        if name not in seen:
-            seen.add(name)
-            yield name, block
-
-
-class _Stream(responses.Response):
-    """A body that is read while it is sent; one that ends in the middle is cut off, so that the client notices."""
-
-    def __init__(
-        self, pieces: Iterator[bytes | memoryview], status: int, headers: Mapping[str, str], limits: Limits
-    ) -> None:
-        self.status_code = status
-        self.background = None
-        self.init_headers(headers)
-        self.over: Callable[[], None] = lambda: None
-        self._pieces = pieces
-        self._left = pace.Pace(seconds=limits.grace, rate=limits.slowest)
-
-    async def __call__(self, scope: types.Scope, receive: types.Receive, send: types.Send) -> None:
-        request = requests.Request(scope, receive)
-        try:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            while (piece := await concurrency.run_in_threadpool(next, self._pieces, None)) is not None:
-                if await request.is_disconnected() or not await self._sent(piece, send):
-                    return
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        except errors.ExchangeError as error:
-            logger.warning("%r cut off: %s", request.url.path[:100], error)
-        finally:
-            self.over()
-
-    async def _sent(self, piece: bytes | memoryview, send: types.Send) -> bool:
-        """Whether the client took the piece, and those before it, in time."""
-        for start in range(0, len(piece), _PIECE):
-            body = bytes(piece[start : start + _PIECE])
-            await send({"type": "http.response.body", "body": body, "more_body": True})
-            self._left.brought(len(body))
-            if self._left.left <= 0:
-                return False
-        return True
+        content = assembly.walk(asked.name, held.block, sent=sent)
+    return car.encode([asked.name], content)

@@ -33,6 +33,8 @@ def cli() -> None:
     \b
     folkmoot run                    train on real data, two of ten holders hostile
     folkmoot audit runs/digits-...  recompute all of it
+    folkmoot run pool=remote ...    the same with holders elsewhere; prints what each types
+    folkmoot join URL ...           be one of them, with your own data
     """  # noqa: D301  click reads the escape
 
 
@@ -117,11 +119,11 @@ def audit(
 
     \b
     folkmoot audit
-    folkmoot audit runs/digits-071aeb2b
-    folkmoot audit runs/digits-071aeb2b --policy witnesses.txt
+    folkmoot audit runs/digits-3ef265d7
+    folkmoot audit runs/digits-3ef265d7 --policy witnesses.txt
     folkmoot audit https://moot.example.org
     folkmoot audit https://moot.example.org --store fetched
-    folkmoot audit runs/digits-071aeb2b --json
+    folkmoot audit runs/digits-3ef265d7 --json
     """  # noqa: D301  click reads the escape
     from orchestrator import findings, progress, replay, subject  # noqa: PLC0415
 
@@ -165,8 +167,8 @@ def infer(run_folder: Path | None, cid: str | None, inputs: Path | None, *, as_j
 
     \b
     folkmoot infer --checkpoint bafkrei...
-    folkmoot infer runs/digits-071aeb2b
-    folkmoot infer runs/digits-071aeb2b --checkpoint bafkrei... --input digits.csv
+    folkmoot infer runs/digits-3ef265d7
+    folkmoot infer runs/digits-3ef265d7 --checkpoint bafkrei... --input digits.csv
     """  # noqa: D301  click reads the escape
     from orchestrator import folder  # noqa: PLC0415
     from orchestrator import infer as inference  # noqa: PLC0415

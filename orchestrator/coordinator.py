@@ -8,7 +8,7 @@ import dataclasses
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -49,6 +49,7 @@ class Coordinator:
         listeners: are told what happens.
         witnesses: who is asked to cosign what is published; None for nobody.
         guests: names to invite, each with its role, where the plan's holders are invited.
+        acting: is called before anything is said; raises where another coordinator has taken over.
     """
 
     def __init__(
@@ -62,8 +63,10 @@ class Coordinator:
         listeners: Sequence[listener.Listener],
         witnesses: policy.Policy | None = None,
         guests: Mapping[str, str] = MappingProxyType({}),
+        acting: Callable[[], None] = lambda: None,
     ) -> None:
         self._witnesses = witnesses
+        self._acting = acting
         self._folder = where
         self._store = places.open(where.place, settle=True)
         self._plan = agreed
@@ -85,7 +88,7 @@ class Coordinator:
         """
         self._folder.require_settled_keys()
         self._opened_at = time.perf_counter()
-        keys = self._folder.coordinator_key(), self._witnesses, self._folder.second_key()
+        keys = self._folder.coordinator_key(), self._witnesses, self._folder.second_key(), self._acting
         with self._store, journal.Journal(self._folder.ledger, *keys) as self._journal:
             if self._journal.history.phase == history.Phase.EMPTY:
                 self._found()
@@ -93,7 +96,7 @@ class Coordinator:
             self._agreed = agreement.Agreement.read(self._journal.genesis)
             for rotation in self._journal.rotations:
                 self._agreed = self._agreed.rotated(rotation)
-            self._require_same_plan()
+            founding.require_same(self._plan, self._agreed.plan, self._folder.root)
             self._kept = retention.Retention(self._folder, self._store, self._agreed, self._journal)
             if self._kept.expire():
                 self._journal.publish()
@@ -115,7 +118,8 @@ class Coordinator:
 
     def _refreshed(self) -> history.History:
         self._journal.refresh()
-        self._journal.keep_published()
+        if self._reception.opened:
+            self._journal.keep_published()
         return self._journal.history
 
     def _start(self) -> None:
@@ -201,6 +205,7 @@ class Coordinator:
             case steps.Seal():
                 self._proceedings.seal()
             case steps.Settle():
+                self._watch.grace(self._refreshed)
                 self._settle()
             case steps.Wait():
                 self._wait(effect)
@@ -240,10 +245,3 @@ class Coordinator:
         self._seconds |= {"ledger": self._journal.seconds, "round": time.perf_counter() - self._opened_at}
         for each in self._listeners:
             each.committed(dataclasses.replace(report, seconds=self._seconds))
-
-    def _require_same_plan(self) -> None:
-        ours, theirs = self._plan.to_record(), self._agreed.plan.to_record()
-        differing = sorted(key for key in ours if ours[key] != theirs[key])
-        if differing:
-            message = f"{self._folder.root} holds a run with another plan (it differs in {', '.join(differing)})"
-            raise errors.FolderError(f"{message}: choose another folder with dir=NEW, or repeat its configuration")

@@ -19,7 +19,7 @@ metrics.jsonl        one line a round, for plots and people; plots/
 
 import dataclasses
 import fcntl
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -126,19 +126,25 @@ class RunFolder:
         return self
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         """Hold the folder for this process alone; the lock goes with the process, however it ends.
 
+        Args:
+            waiting: is called if another process holds it, and then it is waited for; None not to wait.
+
         Raises:
-            FolderError: another process holds it.
+            FolderError: another process holds it, and nobody wanted to wait.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / "lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                message = f"another process is running {self.root}: wait for it, or stop it, or choose dir=OTHER"
-                raise errors.FolderError(message) from None
+                if waiting is None:
+                    message = f"another process is running {self.root}: wait for it with standby=true, or stop it"
+                    raise errors.FolderError(f"{message}, or choose dir=OTHER") from None
+                waiting()
+                fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def coordinator_key(self) -> keys.SigningKey:

@@ -1,11 +1,13 @@
 """The first entries of a run: genesis, then each holder's enrolment and role, appended as one."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from client import checkpoint, plan, task, training
 from client.tasks import catalogue
 from exchange import store as stores
 from ledger import dsse, keys, statements
+from orchestrator import errors
 
 COORDINATOR = "coordinator"
 
@@ -54,3 +56,16 @@ def enrolled(
         role = statements.MemberRole(author=COORDINATOR, run=run, member=name, role="holder")
         envelopes.append(dsse.sign(statements.build(role), coordinator))
     return envelopes
+
+
+def require_same(ours: plan.Plan, theirs: plan.Plan, root: Path) -> None:
+    """Nothing, if the run in the folder `root` has our plan.
+
+    Raises:
+        FolderError: it has another one, `theirs`; the message names what differs.
+    """
+    here, there = ours.to_record(), theirs.to_record()
+    differing = sorted(key for key in here if here[key] != there[key])
+    if differing:
+        message = f"{root} holds a run with another plan (it differs in {', '.join(differing)})"
+        raise errors.FolderError(f"{message}: choose another folder with dir=NEW, or repeat its configuration")

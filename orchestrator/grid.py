@@ -86,7 +86,7 @@ class FolkmootGrid(serverapp.Grid):  # type: ignore[misc]  # Flower's class is u
         self._final: bytes | None = None
         self._phases: phases.Phases | None = None
         self._stopped = False
-        self._pool = pool.RayPool(workers, gridnode.Node) if workers else inprocess.InProcessPool(gridnode.Node)
+        self._pool = pool.RayPool(workers, kind=gridnode.Node) if workers else inprocess.InProcessPool(gridnode.Node)
         self._held = contextlib.ExitStack()
         # Ledger, store and pool belong to one thread: a ServerApp may ask from several.
         self._desk = futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="grid")

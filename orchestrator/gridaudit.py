@@ -5,7 +5,7 @@
     claimed   what the strategy made of it: the next brief is its word (docs/adr/0019). Whoever has the same strategy can run
               it on the opened replies and compare
 
-Reference: docs/protocol.md P28.
+Reference: docs/protocol.md P27.
 """
 
 import collections

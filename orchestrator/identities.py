@@ -21,8 +21,12 @@ class Identities:
         """
         path = self._path(number)
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            durable.write(path, str(recipients.X25519Identity.generate()).encode() + b"\n", mode=0o600)
+            self.root.mkdir(parents=True, exist_ok=True)
+            with durable.locked(
+                self.root.with_name("rounds.lock")
+            ):  # of two who both think that they act, one makes it
+                if not path.exists():
+                    durable.write(path, str(recipients.X25519Identity.generate()).encode() + b"\n", mode=0o600)
         return path.read_text().strip()
 
     def kept(self, number: int) -> str | None:

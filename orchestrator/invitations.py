@@ -70,9 +70,9 @@ def pending(where: folder.RunFolder, known: history.History) -> list[invitation.
 
 
 def command(where: folder.RunFolder, invited: invitation.Invitation) -> str:
-    """What somebody types to take up an invitation; the address is a blank where no service runs with the run."""
-    verb = "aggregate" if invited.name in aggregators(where) else "join"
-    return f"folkmoot {verb} {reached(where)} --invite {invited.text}"
+    """What somebody types to take up an invitation, DATA being theirs to fill in; the address too where no service runs."""
+    line = f"{reached(where)} --invite {invited.text}"
+    return f"folkmoot aggregate {line}" if invited.name in aggregators(where) else f"folkmoot join {line} --data DATA"
 
 
 def reached(where: folder.RunFolder) -> str:
@@ -97,10 +97,11 @@ def expect(where: folder.RunFolder, known: history.History, name: str, key: str,
     _require_open(known)
     if name in known.members:
         raise errors.ConfigError(f"{name} is a member already: choose another name")
-    if not key.startswith("SHA256:"):
+    if key.startswith("ssh-ed25519 "):
         key = keys.PublicKey.parse(" ".join(key.split()[:2])).fingerprint
     if not _FINGERPRINT.fullmatch(key):
-        raise errors.ConfigError(f"{key[:60]!r} is no key, expected an ssh-ed25519 line or SHA256: and 43 characters")
+        expected_is = "expected what an OpenSSH file such as id_ed25519.pub holds, or SHA256: and 43 characters"
+        raise errors.ConfigError(f"{key[:60]!r} is no key, {expected_is}")
     _destine(where, name, role)
     with _locked(where):
         after = {**expected(where), name: key}
@@ -187,6 +188,17 @@ def _destine(where: folder.RunFolder, name: str, role: str) -> None:
         after = before | {name} if role == "aggregator" else before - {name}
         if after != before:
             durable.write(where.aggregators, json.dumps(sorted(after)).encode() + b"\n")
+
+
+def require_going_on(known: history.History) -> None:
+    """Nothing; of a run that is over, or whose holders are fixed, nobody more can be part.
+
+    Raises:
+        ConfigError: it is such a run.
+    """
+    _require_open(known)
+    if known.phase == history.Phase.IDLE and known.round == known.plan.get("rounds"):
+        raise errors.ConfigError(f"all {known.round} rounds of this run are done: nobody can join it any more")
 
 
 def _require_open(known: history.History) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -22,6 +22,7 @@ class Journal:
         key: the coordinator's.
         witnesses: who is asked to cosign what is published, and what suffices; None for nobody.
         second: a key of the coordinator that signs checkpoints too; None for none.
+        acting: is called before anything is appended; raises where another coordinator has taken over.
 
     Attributes:
         seconds: wall time spent on the log since the caller last set it to zero.
@@ -33,8 +34,10 @@ class Journal:
         key: keys.SigningKey,
         witnesses: policy.Policy | None = None,
         second: mldsa.SigningKey | None = None,
+        acting: Callable[[], None] = lambda: None,
     ) -> None:
         self._key = key
+        self._acting = acting
         self._second = second
         self._witnesses = witnesses
         self._origin = named(path, key.public)
@@ -111,8 +114,10 @@ class Journal:
             SignatureError: one is not signed by its author.
             HistoryError: one does not fit what the log says.
             LogError: the store refused.
+            LeaseError: another coordinator acts on the log.
         """
         start = time.perf_counter()
+        self._acting()
         first = self._record.append(*envelopes, still=still)
         self.seconds += time.perf_counter() - start
         return first

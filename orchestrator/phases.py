@@ -8,7 +8,7 @@ names the harvest, which says exactly what the strategy was given:
 
     {"format":"folkmoot-harvest/v1","replies":{"node-00":"<hex sha256 of the reply's records>", ...}}
 
-Reference: docs/protocol.md P28.
+Reference: docs/protocol.md P27.
 """
 
 import dataclasses

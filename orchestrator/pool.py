@@ -8,6 +8,8 @@ import logging
 import os
 import secrets
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -30,6 +32,16 @@ logger = logging.getLogger(__name__)
 
 REPLACEMENTS = 20
 Result = TypeVar("Result")
+PROBING = 30.0
+_TURNED_AWAY = 3
+_PROBE = f"""
+import sys
+from ray import _raylet, exceptions
+try:
+    _raylet.GcsClient(address=sys.argv[1]).get_all_node_info(timeout=5)
+except exceptions.AuthenticationError:
+    sys.exit({_TURNED_AWAY})
+"""
 TOKEN = Path.home() / ".ray" / "auth_token"
 
 
@@ -50,15 +62,18 @@ class Pool(Protocol):
 
 
 class RayPool:
-    """Persistent actors of one local Ray cluster that lives as long as the pool.
+    """Persistent actors of one Ray cluster: a local one that lives as long as the pool, or one that is there.
 
     Args:
-        workers: actors, and the CPUs the cluster is given.
+        workers: actors, and the CPUs that a local cluster is given.
+        address: `auto` or HOST:PORT of a cluster that this machine is part of, and where the run folder has the same path on
+            each; None for a local one.
         kind: what an actor is: made from the settings, it contributes as `worker.Worker` does.
     """
 
-    def __init__(self, workers: int, kind: type[Any] = worker.Worker) -> None:
+    def __init__(self, workers: int, address: str | None = None, kind: type[Any] = worker.Worker) -> None:
         self._count = workers
+        self._address = address
         self._kind = kind
         self._settings: Any = None
         self._actors: list[Any] = []
@@ -67,13 +82,13 @@ class RayPool:
         self._replaced = 0
 
     def start(self, settings: Any) -> None:  # noqa: ANN401  of the kind
-        """Start the cluster and its workers.
+        """Start the cluster, or join it, and start its workers.
 
         Raises:
-            PoolError: Ray does not start.
+            PoolError: Ray does not start, or the cluster takes anybody without a token.
         """
         self._settings = settings
-        _start_ray(self._count)
+        _start_ray(self._count, self._address)
         gpus = float(ray.cluster_resources().get("GPU", 0)) / self._count
         self._actor_class = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(self._kind)
         self._actors = [self._actor_class.remote(settings) for _ in range(self._count)]
@@ -111,7 +126,7 @@ class RayPool:
         return replies
 
     def close(self) -> None:
-        """Stop the cluster and all its processes."""
+        """Stop our workers, and a local cluster with all its processes."""
         if ray.is_initialized():
             ray.shutdown()
 
@@ -179,22 +194,47 @@ class Cluster:
                 raise errors.PoolError(f"{function.__name__} failed in a worker: {error}") from error
 
 
-def _start_ray(workers: int) -> None:
+def _start_ray(workers: int, address: str | None = None) -> None:
     _protect_token()
     ours = signal.getsignal(signal.SIGTERM)
+    if address not in (None, "auto"):
+        _require_token(str(address))
+    local = {"num_cpus": workers, "include_dashboard": False} if address is None else {}
+    quiet = {"logging_level": "ERROR", "log_to_driver": False, "configure_logging": False}
     try:
-        ray.init(
-            address="local",
-            num_cpus=workers,
-            include_dashboard=False,
-            logging_level="ERROR",
-            log_to_driver=False,
-            configure_logging=False,
-        )
-    except (RuntimeError, OSError, ValueError) as error:
-        raise errors.PoolError(f"Ray did not start: {error}; pool=inprocess runs without it") from error
+        ray.init(address=address or "local", **local, **quiet)
+    except (RuntimeError, OSError, ValueError, ray.exceptions.RayError) as error:
+        what = "Ray did not start" if address is None else f"the Ray cluster {address} cannot be joined"
+        raise errors.PoolError(f"{what}: {error}; pool=inprocess runs without it") from error
+    if address == "auto":
+        try:
+            _require_token(ray.get_runtime_context().gcs_address)
+        except errors.PoolError:
+            ray.shutdown()
+            raise
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, ours)  # Ray puts its own in the place of it
+
+
+def _require_token(address: str) -> None:
+    """Nothing, if a cluster turns away whoever has no token; asked by a process that has none.
+
+    Raises:
+        PoolError: it does not, so that anybody who reaches it can run code as its owner; or there is no cluster.
+    """
+    without = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    command = [sys.executable, "-c", _PROBE, address]
+    try:
+        asked = subprocess.run(
+            command, env=without | {"RAY_AUTH_MODE": "disabled"}, capture_output=True, timeout=PROBING, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise errors.PoolError(f"the Ray cluster {address} does not answer, expected its HOST:PORT") from None
+    if asked.returncode == 0:
+        message = f"the Ray cluster {address} lets anybody in without a token, who could then run code as you"
+        raise errors.PoolError(f"{message}: start it with RAY_AUTH_MODE=token")
+    if asked.returncode != _TURNED_AWAY:
+        raise errors.PoolError(f"the Ray cluster {address} does not answer, expected its HOST:PORT")
 
 
 def _protect_token() -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from client import consent, participation, turn
+from client import consent, participation, plain, turn
 
 LASTING = ("joined", "outcome", "refused", "unreachable", "cosigned", "disputed", "finished")
 """Events that are kept as lines of their own on a terminal."""
@@ -69,9 +69,9 @@ class Presence:
             click.echo(json.dumps({"event": event.kind, "text": event.text, **event.data}))
             return
         if self._status is None or event.kind in LASTING:
-            self.console.print(f"{time.strftime('%T')}  {event.text}", markup=False)
+            self.console.print(f"{time.strftime('%T')}  {plain.text(event.text)}", markup=False)
         if self._status is not None:
-            self._status.update(Text(f"{self._name}: {event.text}{self._so_far()}"))
+            self._status.update(Text(f"{self._name}: {plain.text(event.text)}{self._so_far()}"))
 
     def asked(self, terms: Mapping[str, str]) -> None:
         """Show what the holder is asked to agree to."""
@@ -80,7 +80,7 @@ class Presence:
             return
         width = max(map(len, terms))
         for label, text in terms.items():
-            self.console.print(f"{label:<{width}}  {text}", markup=False)
+            self.console.print(f"{label:<{width}}  {plain.lines(text)}", markup=False)
 
     def judged(self, verdicts: Sequence[consent.Verdict]) -> None:
         """Show what each clause of the policy says."""
@@ -90,7 +90,7 @@ class Presence:
             return
         for each in verdicts:
             mark = "admits " if each.admitted else "REFUSES"
-            self.console.print(f"{mark}  {each.clause:<15}  {each.sentence}", markup=False)
+            self.console.print(f"{mark}  {each.clause:<15}  {plain.text(each.sentence)}", markup=False)
 
     def finished(self, came_to: participation.Outcome) -> None:
         """Show what the holder's part came to."""

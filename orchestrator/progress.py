@@ -12,7 +12,7 @@ from rich.table import Table
 from client import worker
 from orchestrator import findings, listener, summary
 
-HEADER = "round   accuracy    loss   accepted   rejected      bytes   seconds: train  seal  store  ledger  aggregate"
+HEADER = "round   accuracy    loss   accepted   rejected      bytes   seconds: train  seal  ledger  aggregate"
 
 
 class Progress:

@@ -1,6 +1,7 @@
 """`folkmoot run`: one run on one folder, from wherever its ledger stands to the end of its plan."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from exchange import places
@@ -37,8 +38,14 @@ def execute(
         OrchestratorError, LedgerError: the run cannot go on; what is on the ledger stays, and the same command resumes.
     """
     where = folder.RunFolder(root=config.folder)
-    with where.locked():
+    waiting = (
+        (lambda: show.waiting(f"another coordinator runs {where.root}: waiting to take over"))
+        if config.standby
+        else None
+    )
+    with where.locked(waiting), contextlib.ExitStack() as stack:
         _require_same_simulation(config, where)
+        acting = _lease(where, waiting, stack)
         _name_nodes(config, where)
         lines = metrics.MetricsFile(where.metrics)
         if where.ledger.exists():
@@ -47,7 +54,7 @@ def execute(
                 before = summary.read(record)
             if before.entries:
                 show.resumed(before.rounds, before.planned)
-        _run(config, where, [lines, show, *listeners])
+        _run(config, where, [lines, show, *listeners], acting)
         with _read(where) as record:
             lines.rebuild(record)
             return summary.read(record), where.root
@@ -58,7 +65,26 @@ def _read(where: folder.RunFolder) -> log.Log:
     return journal.opened(where.ledger, journal.named(where.ledger, where.coordinator_key().public))
 
 
-def _run(config: settings.RunConfig, where: folder.RunFolder, listeners: Sequence[listener.Listener]) -> None:
+def _lease(
+    where: folder.RunFolder, waiting: Callable[[], None] | None, stack: contextlib.ExitStack
+) -> Callable[[], None]:
+    """What fails when this process no longer acts on the log. The folder's lock may not reach other machines; this one does."""
+    if where.server is None:
+        return lambda: None
+    from ledger import lease  # noqa: PLC0415 - its client is there only where it is wanted
+
+    held = lease.Lease(where.server, journal.named(where.ledger, where.coordinator_key().public))
+    stack.callback(held.close)
+    held.acquire(waiting)
+    return held.require
+
+
+def _run(
+    config: settings.RunConfig,
+    where: folder.RunFolder,
+    listeners: Sequence[listener.Listener],
+    acting: Callable[[], None] = lambda: None,
+) -> None:
     if config.post_quantum:
         where.make_second_key()
     if config.test:
@@ -74,6 +100,7 @@ def _run(config: settings.RunConfig, where: folder.RunFolder, listeners: Sequenc
             threads=config.threads,
             listeners=listeners,
             witnesses=config.witnesses,
+            acting=acting,
             guests={} if config.hosting is None else config.hosting.guests,
         ).run()
         if isinstance(workers, remote.RemotePool):
@@ -87,7 +114,7 @@ def _pool(config: settings.RunConfig, where: folder.RunFolder) -> pool.Pool:
         return remote.RemotePool(where, config.hosting)
     if config.pool == "inprocess":
         return inprocess.InProcessPool()
-    return pool.RayPool(config.workers)
+    return pool.RayPool(config.workers, config.address)
 
 
 def _name_nodes(config: settings.RunConfig, where: folder.RunFolder) -> None:

@@ -158,6 +158,7 @@ class PoolSchema:
     name: str = MISSING
     workers: int = MISSING
     threads: int = MISSING
+    address: str | None = MISSING
     members: list[str] = MISSING
     aggregators: list[str] = MISSING
     host: str | None = MISSING
@@ -200,4 +201,5 @@ class Schema:
     credit: CreditSchema = MISSING
     runs: str = MISSING
     dir: str | None = MISSING
+    standby: bool = MISSING
     app: str | None = MISSING

@@ -5,21 +5,27 @@ answered is the witness' business, but for 404, 405, 408, 413 and 503.
 """
 
 import asyncio
+import collections
 import logging
+import os
 import socket
 import sys
 import time
 from collections.abc import Callable
+from typing import ClassVar
 
 import uvicorn
 from starlette import applications, concurrency, requests, responses, routing
 from uvicorn.protocols.http import h11_impl
 
 from ledger import errors, witness
+from orchestrator import doorstep
+from orchestrator import errors as run_errors
 
 PATIENCE = 10.0
-CONNECTIONS = 64
-MOST_CONNECTIONS = 4 * CONNECTIONS
+CONNECTIONS = 128
+MOST_CONNECTIONS = 2 * CONNECTIONS
+EACH = 32
 MAX_HEAD = 16 * 1024
 UNSENT = 128 * 1024  # bytes that the kernel holds of an answer, beside those that are on their way
 
@@ -50,38 +56,49 @@ def application(keeper: witness.Witness, *, patience: float = PATIENCE) -> appli
         digest: str = request.path_params["digest"]
         return await _answered(request, lambda: keeper.checkpoint(digest))
 
-    return applications.Starlette(
+    app = applications.Starlette(
         routes=[
             routing.Route("/add-checkpoint", add_checkpoint, methods=["POST"]),
             routing.Route("/{digest:str}/checkpoint", checkpoint, methods=["GET"]),
         ]
     )
+    app.router.redirect_slashes = False  # a redirect would be made of what the client says that our name is
+    return app
 
 
 def listen(host: str, port: int) -> socket.socket:
     """A bound socket; port 0 takes a free one.
 
     Raises:
-        OSError: the address is taken, or is none of this machine's.
+        ConfigError: the address is taken, or is none of this machine's.
     """
-    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise run_errors.ConfigError(f"cannot listen on {host}, port {port} ({why}): choose another port") from error
 
 
-def server(app: applications.Starlette, *, patience: float = PATIENCE) -> uvicorn.Server:
+def server(app: applications.Starlette, *, patience: float = PATIENCE, each: int = EACH) -> uvicorn.Server:
     """A server of `app`: `run(sockets=[...])` serves until Ctrl-C or SIGTERM.
 
     Args:
         app: what is served.
         patience: seconds for a request's head to arrive, for what is sent at once to be taken, and for open requests when
             the server stops.
+        each: connections of one address at the same time; 0 for no such limit, as behind a proxy.
     """
+    held: collections.Counter[str] = collections.Counter()
+    most_of_one = each
 
     class Patient(Impatient):
         seconds = patience
+        each = most_of_one
+        counts = held
 
     return uvicorn.Server(
         uvicorn.Config(
-            app,
+            doorstep.Doorstep(app, most=MAX_HEAD),
             http=Patient,
             ws="none",
             lifespan="off",
@@ -100,22 +117,30 @@ def server(app: applications.Starlette, *, patience: float = PATIENCE) -> uvicor
 class Impatient(h11_impl.H11Protocol):
     """uvicorn's connection, which waits for ever for a request's head and for a client that does not read, with an end to that.
 
-    Above uvicorn's own limit the answer is 503; above `most` there is none.
+    Above uvicorn's own limit the answer is 503; above `most` there is none, nor above `each`: who opens connections and says
+    nothing leaves the others' alone.
 
     Attributes:
         seconds: for a head, and for what is sent at once to be taken.
         most: connections.
+        each: connections of one address; 0 for no such limit.
+        proxy: an address that is not counted.
+        counts: connections that are open, by address; of one server.
     """
 
     seconds: float = PATIENCE
     most: int = MOST_CONNECTIONS
+    each: int = 0
+    proxy: str = ""
+    counts: ClassVar[collections.Counter[str]] = collections.Counter()
+    _counted = ""
     _waiting: asyncio.TimerHandle | None = None
     _flushing: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own
         """Begin to wait for a head, unless there are too many connections."""
         super().connection_made(transport)
-        if len(self.connections) > self.most:
+        if len(self.connections) > self.most or not self._count():
             transport.abort()
             return
         # With hardly any allowance, `pause_writing` tells of whatever the client has not taken yet, also when we are closing.
@@ -150,7 +175,21 @@ class Impatient(h11_impl.H11Protocol):
         """Wait for nothing."""
         self._stop_waiting()
         self._stop_flushing()
+        if self._counted:
+            self.counts[self._counted] -= 1
+            if not self.counts[self._counted]:
+                del self.counts[self._counted]
+            self._counted = ""
         super().connection_lost(exc)
+
+    def _count(self) -> bool:
+        """Whether this connection is within what its address may have."""
+        address = self.client[0] if self.client else ""
+        if not self.each or address == self.proxy:
+            return True
+        self._counted = address
+        self.counts[address] += 1
+        return self.counts[address] <= self.each
 
     def _stop_flushing(self) -> None:
         if self._flushing is not None:

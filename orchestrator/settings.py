@@ -32,12 +32,14 @@ class RunConfig:
         hosting: how holders elsewhere join; None where all are played here.
         workers: processes that train.
         threads: torch threads of each.
+        address: of the Ray cluster to join; None to start one.
         folder: the run folder.
         api: addresses of the IPFS nodes that hold the run's files too; empty for none.
         gateways: URLs of the trustless gateways that are asked for what is missing; empty for none.
         url: of the database on a server that holds the log; None for SQLite in the run folder.
         witnesses: who is asked to cosign what is published; None for nobody.
         post_quantum: whether checkpoints are signed with an ML-DSA-44 key too.
+        standby: whether to wait where another coordinator acts on the run, and take over.
         resolved: the whole configuration as YAML.
     """
 
@@ -48,12 +50,14 @@ class RunConfig:
     hosting: hosting.Hosting | None
     workers: int
     threads: int
+    address: str | None
     folder: Path
     api: tuple[str, ...]
     gateways: tuple[str, ...]
     url: str | None
     witnesses: policy.Policy | None
     post_quantum: bool
+    standby: bool
     resolved: str
 
     @classmethod
@@ -104,16 +108,31 @@ class RunConfig:
             hosting=hosting.Hosting.read(pool),
             workers=pool["workers"],
             threads=pool["threads"],
+            address=_address(pool),
             folder=_folder(values, agreed, attack),
             api=_api(values["store"]),
             gateways=_gateways(values["store"]),
             url=_url(values["ledger"]),
             post_quantum=values["ledger"]["post_quantum"],
+            standby=values["standby"],
             witnesses=None
             if values["ledger"]["witnesses"] is None
             else recall.read_policy(Path(values["ledger"]["witnesses"])),
             resolved=resolved,
         )
+
+
+def _address(pool: Mapping[str, Any]) -> str | None:
+    """`auto` or HOST:PORT of a Ray cluster; None where one is started."""
+    said = pool["address"]
+    if said is None:
+        return None
+    if pool["name"] != "ray":
+        raise errors.ConfigError(f"pool.address is {said}, which only pool=ray reads")
+    host, _, port = said.rpartition(":")
+    if said != "auto" and not (host and port.isdecimal() and int(port) <= 65_535 and "/" not in host):
+        raise errors.ConfigError(f"pool.address is {said!r}, expected auto or HOST:PORT")
+    return str(said)
 
 
 def _folder(values: Mapping[str, Any], agreed: plan.Plan, attack: Mapping[str, str]) -> Path:

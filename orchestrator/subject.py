@@ -3,6 +3,7 @@
 import contextlib
 import json
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from ledger import source, statements, tiled
 from orchestrator import archive, errors, folder, journal
 
 MAX_INDEX = 65_536
+PAUSES = (0.25, 0.5, 1.0)
+"""Seconds between two questions to a service that does not answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +107,13 @@ def _size(fetch: source.Source) -> int:
 
 
 def _reached(fetch: source.Source) -> source.Source:
-    """The same source, whose silence is no finding."""
+    """The same source, which is asked again where it does not answer, and whose silence is no finding."""
 
     def reached(path: str, limit: int) -> bytes | None:
+        for pause in PAUSES:
+            with contextlib.suppress(ledger_errors.LogError):
+                return fetch(path, limit)
+            time.sleep(pause)
         try:
             return fetch(path, limit)
         except ledger_errors.LogError as error:

@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from ledger import history
 from orchestrator import finality, listener
 
+GRACE = 5.0
+"""Seconds for which the end of a round waits for words on the one before, of whoever was not late before."""
+
 LONGEST = 30.0
 """Seconds for which a run that is over waits for words on its last round."""
 
@@ -22,6 +25,7 @@ class Watch:
         self._needed = needed
         self._hearers = [each for each in listeners if isinstance(each, listener.Hearer)]
         self._last: finality.Words | None = None
+        self._late: frozenset[str] = frozenset()
         self._final = 0
 
     def heard(self, known: history.History) -> None:
@@ -37,8 +41,24 @@ class Watch:
             self._final = words.round
             self._say(f"round {words.round} is final: cosigned by {', '.join(sorted(words.cosigned))}")
 
+    def grace(self, refreshed: Callable[[], history.History]) -> None:
+        """Let aggregators have their word on the round before, which is not heard any more after the end of this one.
+
+        Whoever is late is not waited for again until it has had its word in time.
+        """
+        until = time.monotonic() + GRACE
+        self.heard(refreshed())
+        while self._needed and self._last is not None and time.monotonic() < until:
+            self._late -= self._last.cosigned | self._last.disputed.keys()
+            if not self._last.silent - self._late:
+                return
+            time.sleep(0.05)
+            self.heard(refreshed())
+        if self._last is not None:
+            self._late |= self._last.silent
+
     def wait(self, refreshed: Callable[[], history.History], seconds: float) -> None:
-        """Wait until everybody who can has said something of the last round, but no longer than `seconds`.
+        """Wait until everybody who can has said something of the last round and has destroyed its identities.
 
         Args:
             refreshed: what the log says, read anew.
@@ -46,11 +66,17 @@ class Watch:
         """
         until = time.monotonic() + min(seconds, LONGEST)
         self.heard(refreshed())
-        while self._last is not None and self._last.silent and time.monotonic() < until:
+        known = refreshed()
+        while self._last is not None and self._owed(self._last, known) and time.monotonic() < until:
             time.sleep(0.1)
-            self.heard(refreshed())
+            known = refreshed()
+            self.heard(known)
         if self._last is not None:
             self._close(self._last)
+
+    def _owed(self, words: finality.Words, known: history.History) -> bool:
+        spoken = words.cosigned | words.disputed.keys()
+        return bool(words.silent - self._late) or any(known.identities.kept_by(name) for name in spoken)
 
     def _close(self, words: finality.Words) -> None:
         """A round of which nothing more can be said."""

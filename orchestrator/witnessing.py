@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import httpx
 
+from exchange import trust
 from ledger import checkpoint, errors, log, note, policy, witness
 
 SECONDS = 5.0
@@ -102,7 +103,9 @@ async def _ask_all(
             failures[name] = str(error) or type(error).__name__
 
     # Neither a proxy nor a password is taken from the environment, and redirects are not followed: the policy says whom to ask.
-    async with httpx.AsyncClient(trust_env=False, timeout=seconds) as client:
+    # What is packed would have to be unpacked before it can be bounded.
+    headers = {"accept-encoding": "identity"}
+    async with httpx.AsyncClient(verify=trust.context(), trust_env=False, timeout=seconds, headers=headers) as client:
         await asyncio.gather(*(one(client, name, each) for name, each in named.items()))
     return Asked(lines=lines, failures=failures)
 
@@ -144,8 +147,11 @@ def _verified(each: policy.Witness, signed: bytes, body: bytes) -> str:
 async def _post(client: httpx.AsyncClient, url: str, body: bytes) -> tuple[int, str, bytes]:
     """Status, content type and body of the answer to an add-checkpoint call."""
     async with client.stream("POST", f"{url.rstrip('/')}/add-checkpoint", content=body) as response:
+        packed = response.headers.get("content-encoding", "identity")
+        if packed != "identity":
+            raise _RefusedError(f"content-encoding {packed[:40]!r}, which was not asked for")
         data = b""
-        async for chunk in response.aiter_bytes():
+        async for chunk in response.aiter_raw():
             data += chunk
             if len(data) > MAX_ANSWER:
                 raise _RefusedError(f"its answer is longer than {MAX_ANSWER} bytes")

@@ -19,14 +19,14 @@ PLAN = ("rule=mean", "rule.byzantine=0", "task.holders=3", "task.epochs=1", "rou
 
 
 class Process:
-    """A command of folkmoot, what it says in a file."""
+    """A command of folkmoot, what it says in a file; `within` runs it where it shall be."""
 
-    def __init__(self, folder: Path, name: str, *arguments: str) -> None:
+    def __init__(self, folder: Path, name: str, *arguments: str, within: Sequence[str] = ()) -> None:
         self.log = folder / f"{name}.log"
         environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "orchestrator", *arguments],
+                [*within, sys.executable, "-m", "orchestrator", *arguments],
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -34,6 +34,15 @@ class Process:
                 env=environment,
                 start_new_session=True,
             )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def code(self) -> int | None:
+        """What it ended with; None while it is there."""
+        return self._process.poll()
 
     @property
     def said(self) -> str:
@@ -46,6 +55,10 @@ class Process:
             assert self._process.poll() is None, self.said
             assert time.monotonic() < until, self.said
             time.sleep(0.05)
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
 
     def ends(self) -> int:
         return self._process.wait(timeout=PATIENCE)
@@ -80,8 +93,8 @@ class Moot:
     def invitation(self, name: str) -> str:
         return str(self.root / "invites" / name)
 
-    def start(self, log: str, *arguments: str) -> Process:
-        process = Process(self.folder, log, *arguments)
+    def start(self, log: str, *arguments: str, within: Sequence[str] = ()) -> Process:
+        process = Process(self.folder, log, *arguments, within=within)
         self._processes.append(process)
         return process
 

@@ -221,10 +221,24 @@ class Run:
             statements.MemberEnrol(author="watcher", run=run, key=str(watcher.public)),
             statements.MemberRole(author=coordinator, run=run, member="watcher", role="aggregator"),
             statements.RoundCosign(author="watcher", run=run, round=1, commit=commit),
+            statements.MemberEnrol(author="referee", run=run, key=str(signing_key(7).public)),
+            statements.MemberRole(author=coordinator, run=run, member="referee", role="aggregator"),
+            statements.RoundDispute(author="referee", run=run, round=1, commit=commit, reason="aggregate"),
+            statements.RoundRecipient(author="watcher", run=run, round=2, recipient=self._reader()),
             self._reversal(),
-            dataclasses.replace(self.opened, round=2, parent=self.known.checkpoint or "", cohort=HOLDERS[:2]),
+            dataclasses.replace(
+                self.opened,
+                round=2,
+                parent=self.known.checkpoint or "",
+                cohort=HOLDERS[:2],
+                recipients=(str(recipients.X25519Identity(raw=b"\x0b" * 32).recipient), self._reader()),
+            ),
             statements.RoundDecline(author=HOLDERS[1], run=run, round=2, reason="policy-rounds-per-day"),
         ]
+
+    def _reader(self) -> str:
+        """The recipient that the watcher names for the second round."""
+        return str(recipients.X25519Identity(raw=b"\x0a" * 32).recipient)
 
     def _reversal(self) -> statements.CreditTransfer:
         paid = next(

@@ -23,10 +23,16 @@ CHECKPOINT = bytes(range(256)) * (4 * PARAMETERS // 256)
 
 
 class Run:
-    """A founded run of three holders, whose first round is open to alice and bob, under a published checkpoint."""
+    """A founded run of three holders, whose first round, if it has begun, is open to alice and bob, under a published checkpoint."""
 
     def __init__(
-        self, root: Path, *, url: str | None = None, members: Sequence[str] = MEMBERS, checkpoint: bytes = CHECKPOINT
+        self,
+        root: Path,
+        *,
+        url: str | None = None,
+        members: Sequence[str] = MEMBERS,
+        checkpoint: bytes = CHECKPOINT,
+        begun: bool = True,
     ) -> None:
         self.where = folder.RunFolder(root=root)
         root.mkdir(parents=True, exist_ok=True)
@@ -46,7 +52,7 @@ class Run:
             self.signed(statements.MemberRole(author="coordinator", run=self.run, member=name, role="holder"))
             for name in members
         ]
-        self.append(*said, self.signed(self.opening()))
+        self.append(*said, *([self.signed(self.opening())] if begun else []))
         self.publish()
 
     def opening(self, number: int = 1, cohort: tuple[str, ...] = ("alice", "bob")) -> statements.RoundOpen:
@@ -133,7 +139,7 @@ def serving(
     root: Path, *, line: server.Line | None = None, quota: int | None = None, **allowed: float
 ) -> Iterator[tuple[str, int]]:
     """Address of the service of a run folder, with these limits and else generous ones."""
-    generous = {"burst": 100_000, "rate": 100_000.0} | allowed
+    generous = {"burst": 100_000, "rate": 100_000.0, "said": 100_000} | allowed
     chosen = limits.Limits(**generous)
     served = application.Service(folder.RunFolder(root=root), chosen, quota=quota)
     running = server.server(served.app, chosen, line or server.Line(), closing=served.close)

@@ -37,6 +37,9 @@ class Line:
         self._next, self._note = start, b""
         self.restarts += 1
 
+    def believed(self) -> None:
+        pass
+
 
 class Service:
     """A run's service."""

@@ -204,18 +204,20 @@ def test_each_predicate_has_its_fields(name: str) -> None:
 def test_what_may_follow_the_run_is_accepted() -> None:
     """The examples of types that the example run lacks are statements that its history takes, under the right keys."""
     made = protocol.Run(protocol.read_sealed(EXAMPLES))
-    known, signers = made.known, made.keys | {"watcher": protocol.signing_key(6)}
+    known, signers = made.known, made.keys | {"watcher": protocol.signing_key(6), "referee": protocol.signing_key(7)}
     payloads = [statements.build(statement) for statement in made.following()]
-    for name in ("member.rotate", "member.revoke", "round.cosign", "reversal", "round.decline"):
+    words = ("round.cosign", "round.dispute", "round.recipient", "round.decline")
+    for name in ("member.rotate", "member.revoke", "reversal", *words):
         assert EXAMPLES[name].rstrip().encode() in payloads
     for statement, payload in zip(made.following(), payloads, strict=True):
         known = history.apply(known, known.size, dsse.sign(payload, signers[statement.author]))
     assert known.members["holder-00"].key == protocol.signing_key(5).public
     assert known.members["holder-02"].revoked_at == 16
     assert known.finished is not None
-    assert known.finished.cosigned == {"watcher"}
+    assert (known.finished.cosigned, known.finished.disputed) == ({"watcher"}, {"referee": "aggregate"})
     assert set(known.balances.values()) == {0}
     assert known.current is not None
+    assert known.current.readers == {"watcher": known.current.open.recipients[1]}
     assert known.current.declined == {"holder-01": "policy-rounds-per-day"}
 
 
@@ -296,7 +298,7 @@ def test_claims_of_an_audit_are_named() -> None:
 
 def test_every_refusal_of_the_history_is_explained() -> None:
     """P6 names each reason that the history refuses for, and each code of a statement that is none."""
-    reasons = set(_hyphenated("destruction", "history", "membership", "rounds", "transfers"))
+    reasons = set(_hyphenated("cosigning", "destruction", "history", "membership", "rounds", "transfers"))
     assert set(column(6, "reason")) | {"wrong-run"} == reasons
     assert {f"`{reason}`" for reason in reasons} <= set(re.findall(r"`[a-z-]+`", sections()[6]))
     codes = {"malformed"}
@@ -565,7 +567,12 @@ LIMITS = [
     (24, GIVEN.each),
     (24, GIVEN.requests),
     (24, GIVEN.tails),
+    (24, GIVEN.requests_share),
     (24, GIVEN.puts),
+    (24, GIVEN.puts_each),
+    (24, GIVEN.puts_share),
+    (24, GIVEN.said),
+    (24, int(GIVEN.said_rate)),
     (24, GIVEN.waiting),
     (24, int(GIVEN.patience)),
     (24, int(growth.BEAT)),

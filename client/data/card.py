@@ -59,7 +59,7 @@ class Card:
         lines = [f"task      {self.task}", f"examples  {self.examples:,}", f"inputs    {self._inputs()}"]
         if self.label:
             lines.append(f"label     {self.label}")
-            lines.append(f"classes   {', '.join(f'{name} {count}' for name, count in self.classes)}")
+            lines.append(f"classes   {', '.join(f'{name}: {count}' for name, count in self.classes)}")
         return "\n".join(lines)
 
     def _inputs(self) -> str:

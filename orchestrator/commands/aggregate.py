@@ -1,7 +1,6 @@
 """The command `folkmoot aggregate`: recompute each round of a run while it goes on, and say whether it is right."""
 
 import logging
-import shlex
 import signal
 import sys
 from pathlib import Path
@@ -38,6 +37,9 @@ def aggregate(
     Updates are sealed to you too: before each round you name a key of your own, which is made for that round and destroyed
     after it. You see every holder's update, so holders have to trust you as they trust the coordinator. You need no data.
 
+    On the command line other users of this machine can read an invitation until it is used up: there give it in a file that
+    only you can read, or with --invite - on standard input.
+
     FOLDER holds your key, the rounds' keys, and what you have said. The same command goes on where it was, however it ended,
     and then needs neither --invite nor --name. It never has two words on one round.
 
@@ -50,7 +52,7 @@ def aggregate(
     folkmoot aggregate https://moot.example.org --name org-a --run 3f1c... --key ~/.ssh/id_ed25519
     """  # noqa: D301  click reads the escape
     from client import turn  # noqa: PLC0415  `--help` need not wait for torch
-    from orchestrator import admittance, aggregator, presence, progress  # noqa: PLC0415
+    from orchestrator import admittance, presence, progress, station  # noqa: PLC0415
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -60,13 +62,13 @@ def aggregate(
         with presence.Presence(as_json=as_json, name=whose.name) as show:
             progress.log_to(show.console, logging.WARNING)
             admittance.threads(threads)
-            with aggregator.opened(place, whose, show.heard) as part:
+            with station.opened(place, whose, show.heard) as part:
                 known = part.run().known
             text = f"the run is over: {known.round} rounds, checkpoint {known.checkpoint}"
             data = {"rounds": known.round, "checkpoint": known.checkpoint or ""}
             show.heard(turn.Event(kind="finished", text=text, data=data))
     except KeyboardInterrupt:
-        click.echo(f"folkmoot: stopped. To go on: {shlex.join(['folkmoot', *sys.argv[1:]])}", err=True)
+        click.echo(f"folkmoot: stopped. To go on: {refusal.again()}", err=True)
         sys.exit(130)
     except refusal.OURS as error:
         refusal.fail(error)

@@ -38,6 +38,7 @@ def bench() -> None:
     folkmoot bench robustness --workers 2
     folkmoot bench ledger --quick
     folkmoot bench exchange --quick
+    folkmoot bench service --quick
     folkmoot bench hostile --quick
     folkmoot bench flower --quick
     """  # noqa: D301  click reads the escape
@@ -72,9 +73,30 @@ def exchange(out: Path, *, quick: bool, as_json: bool) -> None:
 
 
 @bench.command()
-@_options("Two repetitions of five rounds instead of five of ten.")
+@_options(
+    "A hundred statements a second for three seconds beside 20 tails instead of a thousand for a minute beside 200."
+)
+def service(out: Path, *, quick: bool, as_json: bool) -> None:
+    """What a run's service bears: statements offered at a fixed rate while tails listen to all of it; its memory beside.
+
+    \b
+    folkmoot bench service
+    folkmoot bench service --quick --out /tmp/results
+    """  # noqa: D301  click reads the escape
+    from benchmarks import service as suite  # noqa: PLC0415
+
+    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
+
+
+@bench.command()
+@_options(
+    "Two repetitions of five rounds instead of five of ten, and two holders over HTTP instead of up to a hundred."
+)
 def rounds(out: Path, *, quick: bool, as_json: bool) -> None:
-    """What a round of the main job costs, everything on, beside a plain FedAvg loop on the same data.
+    """What a round of the main job costs, everything on, beside a plain FedAvg loop; and over HTTP, beside one process.
+
+    Over HTTP the coordinator and the service are processes, and all holders are threads of one more, each with its own key,
+    folder and connections, which go through a proxy that counts bytes.
 
     \b
     folkmoot bench rounds
@@ -82,10 +104,7 @@ def rounds(out: Path, *, quick: bool, as_json: bool) -> None:
     """  # noqa: D301  click reads the escape
     from benchmarks import rounds as suite  # noqa: PLC0415  no other command needs it
 
-    wanted = suite.Config(rounds=5, repeats=2) if quick else suite.Config()
-    _measure(
-        lambda say: suite.run(wanted, lambda done: say(f"repetition {done} of {wanted.repeats} done")), out, as_json
-    )
+    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
 
 
 @bench.command()

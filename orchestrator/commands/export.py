@@ -55,7 +55,7 @@ def export(
 
     \b
     folkmoot ledger export --format beancount --out credits.beancount
-    folkmoot ledger export runs/digits-071aeb2b --format statement --member holder-00 --out holder-00.json
+    folkmoot ledger export runs/digits-3ef265d7 --format statement --member holder-00 --out holder-00.json
     folkmoot ledger export --format csv --addresses addresses.csv --token 0x5FbD... --out airdrop.csv
     """  # noqa: D301  click reads the escape
     from orchestrator import accounting, archive  # noqa: PLC0415  `--help` need not wait

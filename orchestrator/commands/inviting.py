@@ -29,22 +29,23 @@ class _Name(click.ParamType[str]):
             self.fail(str(error), param, ctx)
 
 
-@click.command()
+@click.command(short_help="Invite holders or aggregators to a run.")
 @_run_folder
 @click.argument("names", metavar="NAME...", type=_Name(), nargs=-1, required=True)
 @_aggregator
 @_as_json
 def invite(run_folder: Path, names: tuple[str, ...], *, role: str, as_json: bool) -> None:
-    """Invite holders, or aggregators, to the run in FOLDER, which may be going on; the line that joins is printed for each NAME.
+    """Invite holders, or aggregators, to the run in FOLDER, which may be going on; for each NAME a line is printed that joins.
 
     Whoever has the line can take the place, so send it as you would a password. It is void as soon as somebody has joined with
-    it. The same command prints it again; it is also in FOLDER/invites/NAME, readable by you alone.
+    it. The same command prints it again; it is also in FOLDER/invites/NAME, readable by you alone. `folkmoot run pool=remote
+    pool.members=[alice,bob]` invites by itself.
 
     \b
-    folkmoot invite runs/digits-071aeb2b alice
-    folkmoot invite runs/digits-071aeb2b alice bob carol
-    folkmoot invite runs/digits-071aeb2b org-a --aggregator
-    folkmoot invite runs/digits-071aeb2b alice --json
+    folkmoot invite runs/digits-3ef265d7 alice
+    folkmoot invite runs/digits-3ef265d7 alice bob carol
+    folkmoot invite runs/digits-3ef265d7 org-a --aggregator
+    folkmoot invite runs/digits-3ef265d7 alice --json
     """  # noqa: D301  click reads the escape
     from orchestrator import folder, invitations, journal  # noqa: PLC0415  `--help` need not wait for torch
 
@@ -52,6 +53,7 @@ def invite(run_folder: Path, names: tuple[str, ...], *, role: str, as_json: bool
     try:
         where.existing().require_settled_keys()
         with journal.Journal(where.ledger, where.coordinator_key()) as record:
+            invitations.require_going_on(record.history)
             made = [invitations.invite(where, record, name, role) for name in names]
             record.publish()
         lines = {each.name: invitations.command(where, each) for each in made}
@@ -63,7 +65,7 @@ def invite(run_folder: Path, names: tuple[str, ...], *, role: str, as_json: bool
         click.echo("\n".join(lines.values()))
 
 
-@click.command()
+@click.command(short_help="Expect somebody's key in a run.")
 @_run_folder
 @click.argument("name", type=_Name())
 @click.argument("key", metavar="KEY|FINGERPRINT")
@@ -76,8 +78,8 @@ def enrol(run_folder: Path, name: str, key: str, *, role: str, as_json: bool) ->
     secret. Until somebody has joined, the same command names another key.
 
     \b
-    folkmoot enrol runs/digits-071aeb2b alice "$(cat alice.pub)"
-    folkmoot enrol runs/digits-071aeb2b alice SHA256:27N7D2n0iiZForpQ8CQE2+lrDs+TbsewqZ1+C83FpRE
+    folkmoot enrol runs/digits-3ef265d7 alice "$(cat alice.pub)"
+    folkmoot enrol runs/digits-3ef265d7 alice SHA256:27N7D2n0iiZForpQ8CQE2+lrDs+TbsewqZ1+C83FpRE
     """  # noqa: D301  click reads the escape
     from orchestrator import folder, invitations, record  # noqa: PLC0415
 
@@ -85,6 +87,7 @@ def enrol(run_folder: Path, name: str, key: str, *, role: str, as_json: bool) ->
     try:
         with record.Record(where.existing().ledger) as log:
             known = log.history
+        invitations.require_going_on(known)
         fingerprint = invitations.expect(where, known, name, key, role)
     except refusal.OURS as error:
         refusal.fail(error)
@@ -93,5 +96,5 @@ def enrol(run_folder: Path, name: str, key: str, *, role: str, as_json: bool) ->
         click.echo(json.dumps({"name": name, "fingerprint": fingerprint, "run": run}))
     else:
         click.echo(f"{name} may join with {fingerprint}:")
-        verb = "join" if role == "holder" else "aggregate"
-        click.echo(f"  folkmoot {verb} {invitations.reached(where)} --run {run} --name {name} --key FILE")
+        verb, data = ("join", " --data DATA") if role == "holder" else ("aggregate", "")
+        click.echo(f"  folkmoot {verb} {invitations.reached(where)} --run {run} --name {name} --key FILE{data}")

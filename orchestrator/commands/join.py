@@ -1,7 +1,6 @@
 """The command `folkmoot join`: take part in a run with one's own data, from anywhere."""
 
 import logging
-import shlex
 import signal
 import sys
 from pathlib import Path
@@ -19,22 +18,53 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
-@click.command()
+@click.command(short_help="Take part in a run with your own data.")
 @click.argument("url")
-@click.option("--invite", metavar="TEXT|FILE", help="The invitation, or a file that holds it; - for standard input.")
-@click.option("--name", help="The name that your key is expected under, where you have no invitation.")
-@click.option("--run", "run_id", metavar="EID", help="The run, with --name: the hash of its genesis.")
-@click.option("--key", type=_FILE, help="Your key, with --name: an OpenSSH Ed25519 private key.")
-@click.option("--data", metavar="DATA", help="What to train on: a path, or shard:N of the task's own data.")
-@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Yours; ./folkmoot-NAME if left out.")
-@click.option("--policy", "policy_file", type=_FILE, help="What you consent to; FOLDER/policy.yaml if left out.")
 @click.option(
-    "--accept", is_flag=True, help="Consent to this run as it stands, and to nothing else, without a question."
+    "--invite",
+    metavar="TEXT|FILE",
+    help="The invitation that the coordinator sent you, or a file that holds it; - for standard input.",
+)
+@click.option("--name", help="Without an invitation: the name that the coordinator expects your key under.")
+@click.option(
+    "--run",
+    "run_id",
+    metavar="EID",
+    help="With --name: the run, the hash of its first entry, as the coordinator tells you.",
+)
+@click.option("--key", type=_FILE, help="With --name: your key, an OpenSSH Ed25519 private key without passphrase.")
+@click.option(
+    "--data",
+    metavar="DATA",
+    help="What to train on, required: a file or folder of yours (docs/data.md), or shard:0, shard:1, ... for a part of "
+    "the task's own data.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where your key, policy and state are kept; ./folkmoot-NAME if left out.",
+)
+@click.option(
+    "--policy",
+    "policy_file",
+    type=_FILE,
+    help="What you consent to (docs/policy.md); policy.yaml in your folder if left out.",
+)
+@click.option(
+    "--accept",
+    is_flag=True,
+    help="Consent to this run as it stands, and to nothing else, without a question; a policy that your folder has stays.",
 )
 @click.option(
     "--explain", is_flag=True, help="Show what the next round would do and what the policy says; send nothing."
 )
-@click.option("--threads", type=click.IntRange(1), help="Threads that train; all cores if left out.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Threads that train. Of a small model one is faster, and several holders may share a machine.",
+)
 @reading.AS_JSON
 def join(
     *,
@@ -48,28 +78,36 @@ def join(
     policy_file: Path | None,
     accept: bool,
     explain: bool,
-    threads: int | None,
+    threads: int,
     as_json: bool,
 ) -> None:
     """Take part in the run that is served at URL, with your own data, until it is over.
 
     It opens every connection itself: to URL, and to nothing else. First it shows what is asked of you: what your data look like
-    from outside, and the terms of the run. Before you agree it reads, and sends nothing; a policy in FOLDER is your agreement.
+    from outside, and the terms of the run. Then it asks for your consent, and until you give it sends nothing. What you consent
+    to is kept as a policy, and each round is held against it.
 
-    FOLDER holds your key, your policy and all that must not be lost. The same command goes on where it was, however it ended,
-    and then needs neither --invite nor --name. Ctrl-C declines the open round, that nobody waits for you.
+    Your folder holds your key, your policy and all that must not be lost. The same command goes on where it was, however it
+    ended, and then needs neither --invite nor --name. Ctrl-C declines the open round, so that nobody waits for you. What was
+    refused, and why, is in refusals.jsonl there.
 
-    What was refused, and why, stands in FOLDER/refusals.jsonl.
-
-    Exit codes: 0 the run is over; 1 it is not the run that was followed so far, the place in it is not to be had, or the policy
-    refuses it; 2 a mistake in the command; 130 stopped by Ctrl-C.
+    On the command line other users of this machine can read an invitation until it is used up: there give it in a file that
+    only you can read, or with --invite - on standard input.
 
     \b
-    folkmoot join https://moot.example.org --invite invitation.txt --data patients.csv
-    folkmoot join https://moot.example.org --data patients.csv            goes on
-    folkmoot join http://127.0.0.1:8750 --invite folkmoot-invite-1.... --data shard:0 --accept
-    folkmoot join https://moot.example.org --name ward-7 --run 3f1c... --key ~/.ssh/id_ed25519 --data patients.csv
-    folkmoot join https://moot.example.org --data patients.csv --explain
+    Your invitation is in a file, your data in another:
+      folkmoot join https://moot.example.org --invite invitation.txt --data patients.csv
+    Go on after a stop:
+      folkmoot join https://moot.example.org --data patients.csv
+    See what the next round would do, and what your policy says to it; join nothing:
+      folkmoot join https://moot.example.org --data patients.csv --explain
+    Try it with a part of the task's own data, and no question:
+      folkmoot join http://127.0.0.1:8767 --invite folkmoot-invite-1.... --data shard:0 --accept
+    With a key that the coordinator expects (folkmoot enrol):
+      folkmoot join https://moot.example.org --name ward-7 --run 3f1c... --key ~/.ssh/id_ed25519 --data patients.csv
+
+    Exit codes: 0 the run is over; 1 your policy refuses the run, the place in it is not to be had, or it is not the run that
+    was followed so far; 2 a mistake in the command; 130 stopped by Ctrl-C.
     """  # noqa: D301  click reads the escape
     from client import participation  # noqa: PLC0415  `--help` need not wait for torch
     from orchestrator import admittance, presence, progress  # noqa: PLC0415
@@ -95,7 +133,7 @@ def join(
                     sys.exit(_explained(part, agreed, show, chosen))
                 _take_part(part, agreed, examples, chosen, show)
     except KeyboardInterrupt:
-        click.echo(f"folkmoot: stopped. To go on: {shlex.join(['folkmoot', *sys.argv[1:]])}", err=True)
+        click.echo(f"folkmoot: stopped. To go on: {refusal.again()}", err=True)
         sys.exit(130)
     except refusal.OURS as error:
         refusal.fail(error)
@@ -140,7 +178,9 @@ def _chosen(
     from orchestrator import admittance  # noqa: PLC0415
 
     place: home.Home = part.place
-    if path is not None or (place.policy.exists() and not accept):
+    if path is not None or place.policy.exists():
+        if accept:
+            show.said(f"--accept changes nothing in {place.policy}, which is there and holds: see it with --explain")
         return admittance.read_policy(path or place.policy)
     narrowest = part.narrowest(agreed)
     if explain:

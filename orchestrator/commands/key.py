@@ -38,9 +38,9 @@ def key() -> None:
 
     \b
     folkmoot key new ~/.ssh/folkmoot --passphrase
-    folkmoot key show runs/digits-071aeb2b
-    folkmoot key rotate runs/digits-071aeb2b coordinator
-    folkmoot key revoke runs/digits-071aeb2b holder-03 --reason key-stolen
+    folkmoot key show runs/digits-3ef265d7
+    folkmoot key rotate runs/digits-3ef265d7 coordinator
+    folkmoot key revoke runs/digits-3ef265d7 holder-03 --reason key-stolen
     """  # noqa: D301  click reads the escape
 
 
@@ -72,8 +72,8 @@ def show(path: Path, *, as_json: bool) -> None:
 
     \b
     folkmoot key show coordinator.key
-    folkmoot key show runs/digits-071aeb2b
-    folkmoot key show runs/digits-071aeb2b --json
+    folkmoot key show runs/digits-3ef265d7
+    folkmoot key show runs/digits-3ef265d7 --json
     """  # noqa: D301  click reads the escape
     try:
         if path.is_dir():
@@ -96,8 +96,8 @@ def rotate(run_folder: Path, member: str, path: Path | None, *, as_json: bool) -
     The key in the run folder has no passphrase, since `folkmoot run` has nobody to ask. Interrupted, the same command goes on.
 
     \b
-    folkmoot key rotate runs/digits-071aeb2b coordinator
-    folkmoot key rotate runs/digits-071aeb2b holder-03 --new holder-03.key
+    folkmoot key rotate runs/digits-3ef265d7 coordinator
+    folkmoot key rotate runs/digits-3ef265d7 holder-03 --new holder-03.key
     """  # noqa: D301  click reads the escape
     from orchestrator import folder, keyring  # noqa: PLC0415  the other commands need no torch
 
@@ -120,7 +120,7 @@ def revoke(run_folder: Path, member: str, reason: str, *, as_json: bool) -> None
     """Revoke MEMBER: from the next entry on nothing that it signs counts, and neither its name nor its key ever returns.
 
     \b
-    folkmoot key revoke runs/digits-071aeb2b holder-03 --reason key-stolen
+    folkmoot key revoke runs/digits-3ef265d7 holder-03 --reason key-stolen
     """  # noqa: D301  click reads the escape
     from orchestrator import folder, keyring  # noqa: PLC0415
 

@@ -20,8 +20,8 @@ def ledger() -> None:
 
     \b
     folkmoot ledger show
-    folkmoot ledger verify runs/digits-071aeb2b
-    folkmoot ledger publish runs/digits-071aeb2b /srv/www/log
+    folkmoot ledger verify runs/digits-3ef265d7
+    folkmoot ledger publish runs/digits-3ef265d7 /srv/www/log
     folkmoot ledger verify https://example.org/log
     """  # noqa: D301  click reads the escape
 
@@ -50,7 +50,7 @@ def show(
 
     \b
     folkmoot ledger show --type round.commit
-    folkmoot ledger show runs/digits-071aeb2b --entry 20
+    folkmoot ledger show runs/digits-3ef265d7 --entry 20
     folkmoot ledger show https://example.org/log --start 100 --stop 120 --json
     """  # noqa: D301
     first, last = (start, stop) if entry is None else (entry, entry + 1)
@@ -114,7 +114,7 @@ def publish(run_folder: Path, folder: Path, *, as_json: bool) -> None:
     """Write a log as static files (C2SP tlog-tiles) that any web server or IPFS can serve; again, only what is new.
 
     \b
-    folkmoot ledger publish runs/digits-071aeb2b /srv/www/log
+    folkmoot ledger publish runs/digits-3ef265d7 /srv/www/log
     folkmoot ledger verify /srv/www/log
     """  # noqa: D301
     from ledger import log, publication  # noqa: PLC0415
@@ -139,7 +139,7 @@ def fsck(run_folder: Path | None, *, as_json: bool) -> None:
 
     \b
     folkmoot ledger fsck
-    folkmoot ledger fsck runs/digits-071aeb2b
+    folkmoot ledger fsck runs/digits-3ef265d7
     """  # noqa: D301
     from orchestrator import archive  # noqa: PLC0415
 

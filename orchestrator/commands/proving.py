@@ -28,7 +28,7 @@ def prove(place: str | None, entry: int | None, since: int | None, out: Path, *,
 
     \b
     folkmoot ledger prove --entry 20
-    folkmoot ledger prove runs/digits-071aeb2b --since 100
+    folkmoot ledger prove runs/digits-3ef265d7 --since 100
     """  # noqa: D301
     if (entry is None) == (since is None):
         raise click.UsageError("expected one of --entry and --since")
@@ -78,7 +78,7 @@ def key(place: str | None, *, as_json: bool) -> None:
     """Print the log's verifier key, with which others check its checkpoints and proofs; the post-quantum one after it.
 
     \b
-    folkmoot ledger key runs/digits-071aeb2b
+    folkmoot ledger key runs/digits-3ef265d7
     """  # noqa: D301
     from ledger import cosignature, note  # noqa: PLC0415
     from orchestrator import archive, folder, journal  # noqa: PLC0415

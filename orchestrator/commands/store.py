@@ -24,7 +24,7 @@ def store() -> None:
     \b
     folkmoot store add model.safetensors --store ~/blocks
     folkmoot store get bafybei... --from https://holder.example
-    folkmoot store serve runs/digits-071aeb2b
+    folkmoot store serve runs/digits-3ef265d7
     """  # noqa: D301  click reads the escape
 
 
@@ -36,20 +36,22 @@ def store() -> None:
 def add(files: tuple[Path, ...], folder: Path | None, *, no_pin: bool, as_json: bool) -> None:
     """Store FILES, pin them, and print their CIDs: those that any IPFS node with the profile unixfs-v1-2025 gives them.
 
-    The folder is made if it is missing. Ctrl-C leaves nothing that could be taken for a file; what was stored of it goes with
-    the next gc.
+    The folder is made if it is missing. Ctrl-C never leaves half a file under its name: what was stored of it are blocks, which
+    `ls` shows as such, and which go with a gc once they are an hour old.
 
     \b
     folkmoot store add model.safetensors --store ~/blocks
     folkmoot store add *.safetensors --no-pin --json
     """  # noqa: D301
+    from exchange import assembly  # noqa: PLC0415  `--help` need not wait
+
     with holding.opened(folder, make=True) as held:
         for path in files:
             with path.open("rb") as file, transfer.read(file, path.name, path.stat().st_size) as watched:
                 name = held.put_file(watched)
             if not no_pin:
                 held.pin(name)
-            size = path.stat().st_size
+            size = assembly.size(name, held.block)
             record = {"cid": str(name), "size": size, "file": str(path), "pinned": not no_pin}
             click.echo(json.dumps(record) if as_json else f"{name}  {size:>14,}  {path}")
 
@@ -126,7 +128,7 @@ def gc(folder: Path | None, grace: float, *, everything: bool, as_json: bool) ->
 
     \b
     folkmoot store gc ~/blocks
-    folkmoot store gc runs/digits-071aeb2b --grace 86400
+    folkmoot store gc runs/digits-3ef265d7 --grace 86400
     """  # noqa: D301
     from orchestrator import errors  # noqa: PLC0415  `--help` need not wait
 
@@ -148,16 +150,22 @@ def gc(folder: Path | None, grace: float, *, everything: bool, as_json: bool) ->
 def ls(folder: Path | None, *, as_json: bool) -> None:
     """List the files: CID, bytes, and whether they are pinned.
 
+    "block" stands beside what is not pinned and has exactly 1 MiB: a file of that size, or a part of a larger one that was
+    never stored to its end, or whose root is gone.
+
     \b
     folkmoot store ls ~/blocks
     """  # noqa: D301
     with holding.opened(folder) as held:
         for file in held.ls():
             if as_json:
-                click.echo(json.dumps({"cid": str(file.cid), "size": file.size, "pinned": file.pinned}))
+                said = {"cid": str(file.cid), "size": file.size, "pinned": file.pinned, "block": file.block}
+                click.echo(json.dumps(said))
             else:
                 size = "damaged" if file.size is None else f"{file.size:,}"
-                click.echo(f"{file.cid}  {size:>14}  {'pinned' if file.pinned else ''}".rstrip())
+                click.echo(
+                    f"{file.cid}  {size:>14}  {'pinned' if file.pinned else 'block' if file.block else ''}".rstrip()
+                )
 
 
 @store.command(epilog=EPILOG)
@@ -191,11 +199,14 @@ def verify(folder: Path | None, *, as_json: bool) -> None:
 @click.option(
     "--rate", type=click.FloatRange(0), default=128.0, show_default=True, help="Requests a second by address."
 )
-def serve(folder: Path | None, listen: str, rate: float) -> None:
+@click.option(
+    "--each", type=click.IntRange(0), default=32, show_default=True, help="Connections of one address; 0 for no limit."
+)
+def serve(folder: Path | None, listen: str, rate: float, each: int) -> None:
     """Serve the blocks to whoever knows their CIDs, as an IPFS trustless gateway, until Ctrl-C.
 
     It only reads. It listens on this machine alone unless told otherwise; put a proxy with TLS before it for others, which
-    then has to limit the rate by address.
+    then has to limit rate and connections by address: to us it is one, so say --each 0 and a larger --rate.
 
     \b
     folkmoot store serve
@@ -211,5 +222,5 @@ def serve(folder: Path | None, listen: str, rate: float) -> None:
         where = "http://{}:{}".format(*sock.getsockname()[:2])
         click.echo(f"{held.folder} at {where}/ipfs/<cid>, since {time.strftime('%F %T')}")
         sys.stdout.flush()
-        app = blockservice.application(held, blockservice.Limits(rate=rate))
-        service.server(app).run(sockets=[sock])
+        limits = blockservice.Limits(rate=rate, each=blockservice.EACH if each else 0)
+        service.server(blockservice.application(held, limits), each=each).run(sockets=[sock])

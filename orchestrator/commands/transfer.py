@@ -23,7 +23,7 @@ COLUMNS = (
 
 @contextlib.contextmanager
 def read(file: BinaryIO, name: str, size: int) -> Iterator[BinaryIO]:
-    """`file`, of which what is read shows."""
+    """`file`, of which what is read shows, against its size, or 0 where that is not known, as of a pipe."""
     with _bar() as bar, bar.wrap_file(file, total=size, description=name) as watched:
         yield watched
 
@@ -48,7 +48,7 @@ def written(stores: "Sequence[store.Store]", cid: str, path: Path, *, limit: int
     if str(path) == "-":
         return _got(stores, name, sys.stdout.buffer, limit=limit), "-"
     _check_free(path)
-    with staged.writing(path) as file:
+    with staged.writing(path, mode=0o666) as file:  # as other programs make files: it is sealed or public
         size = _got(stores, name, file, limit=limit)
         _check_free(path)
     return size, str(path)

@@ -7,10 +7,11 @@ the rest of `MEMBERS` as the rules of the log say
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ledger import errors, history, keys, statements
+from orchestrator import turnstile
 from orchestrator.serving import answer
 
 MEMBERS = frozenset(
@@ -22,12 +23,46 @@ MEMBERS = frozenset(
         "update.offer",
         "round.decline",
         "round.cosign",
+        "round.dispute",
         "round.recipient",
+        "round.destroy",
     )
 )
 MOST_BYTES = 4 * 1024 * 1024
 
 _KINDS = tuple(kind for name, kind in statements.TYPES.items() if name in MEMBERS)
+
+
+class Measure:
+    """How much each member says: what is on the log by its own signature counts, and nothing that was refused.
+
+    Statements that are judged together are all measured before any of them counts. What was too much then is owed.
+
+    Args:
+        burst: statements at once.
+        rate: statements a second after that.
+    """
+
+    def __init__(self, *, burst: int, rate: float) -> None:
+        self._gate = turnstile.Turnstile(burst=burst, rate=rate)
+        self._rate = rate
+
+    def check(self, statement: statements.Predicate) -> None:
+        """Nothing, if its author may say something more now.
+
+        Raises:
+            Refusal: 429.
+
+        Reference: docs/protocol.md P24.
+        """
+        if not self._gate.open(statement.author):
+            message = f"the log takes {self._rate:g} statements a second of {statement.author}"
+            raise answer.Refusal(429, "rate", message)
+
+    def spend(self, appended: Iterable[statements.Predicate]) -> None:
+        """Nothing; these are on the log now, and were not before."""
+        for each in appended:
+            self._gate.spend(each.author)
 
 
 def check(known: history.History, statement: statements.Predicate, expected: Path) -> None:

@@ -14,6 +14,7 @@ from ledger import errors
 
 MOST_CHARACTERS = 500
 RETRY = "1"  # seconds
+WRONG_BYTES = "wrong-bytes"
 
 _FORBIDDEN = ("unknown-member", "revoked", "not-entitled", "not-in-cohort")
 

@@ -61,7 +61,6 @@ class Service:
         self._growth = growth.Growth(where.checkpoint, self._intake, self._readers, self._counted)
         spool = where.store / "blocks" / "tmp"
         self._putting = putting.Putting(self._held, spool, self._intake, allowed, self._counted)
-        self._tails = 0
         inner = self._application()
         self.routes = [route for route in inner.routes if isinstance(route, routing.Route)]
         self.app = door.Door(inner, allowed, self._counted, as_json=as_json)
@@ -72,12 +71,11 @@ class Service:
 
     def _application(self) -> applications.Starlette:
         given = blockservice.Limits(
-            burst=self._allowed.burst,
-            rate=self._allowed.rate,
             grace=self._allowed.grace,
             slowest=self._allowed.slowest,
+            each=blockservice.EACH if self._allowed.each else 0,
         )
-        return applications.Starlette(
+        inner = applications.Starlette(
             routes=[
                 routing.Route("/", _refusing(self._index), methods=["GET"]),
                 routing.Route("/checkpoint", _refusing(self._checkpoint), methods=["GET"]),
@@ -85,7 +83,7 @@ class Service:
                 routing.Route("/statements", _refusing(self._statements), methods=["POST"]),
                 routing.Route("/tail", _refusing(self._tail), methods=["GET"]),
                 routing.Route("/ipfs/{cid:str}", _refusing(self._put), methods=["PUT"]),
-                *blockservice.application(self._held, given).routes,
+                *blockservice.routes(self._held, given),
                 routing.Route("/healthz", _refusing(self._health), methods=["GET"]),
                 routing.Route("/metrics", _refusing(self._metrics), methods=["GET"]),
                 routing.Route("/openapi.json", _refusing(self._described), methods=["GET"]),
@@ -93,6 +91,8 @@ class Service:
             exception_handlers={exceptions.HTTPException: _http},
             lifespan=self._living,
         )
+        inner.router.redirect_slashes = False  # a redirect would be made of what the client says that our name is
+        return inner
 
     @contextlib.asynccontextmanager
     async def _living(self, _: applications.Starlette) -> AsyncIterator[None]:
@@ -166,15 +166,15 @@ class Service:
     async def _tail(self, request: requests.Request) -> responses.Response:
         self._ready()
         start = tail.position(request)
-        if self._tails >= self._allowed.tails:
-            raise answer.busy(f"{self._tails} tails are open already")
-        self._tails += 1
-        self._counted.tails.set(self._tails)
+        if self._growth.tails >= self._allowed.tails:
+            raise answer.busy(f"{self._growth.tails} tails are open already")
+        self._growth.tails += 1
+        self._counted.tails.set(self._growth.tails)
         return tail.Tail(self._growth, start, self._left)
 
     def _left(self) -> None:
-        self._tails -= 1
-        self._counted.tails.set(self._tails)
+        self._growth.tails -= 1
+        self._counted.tails.set(self._growth.tails)
 
     async def _put(self, request: requests.Request) -> responses.Response:
         self._ready()

@@ -1,9 +1,10 @@
-"""What every request passes: the rate of its address, the number that are answered at once, one line of the log, one count.
+"""What every request passes: the rate of its address, the numbers that are answered at once, one line of the log, one count.
 
 A line names the address, the method, the path without its query, the status, the reason of a refusal, and the seconds. Paths
 are written in ASCII with escapes, so that a name in them moves no cursor and forges no line.
 """
 
+import collections
 import json
 import logging
 import time
@@ -15,6 +16,7 @@ from orchestrator.serving import answer, gauges, limits
 
 PLACES = ("checkpoint", "tile", "statements", "tail", "ipfs", "healthz", "metrics", "openapi.json")
 REASON = "folkmoot-reason"
+_UNCOUNTED = ("tail", "healthz")  # a tail has a number of its own, and whether we live is told to whoever asks
 _METHODS = ("GET", "HEAD", "POST", "PUT")
 
 logger = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ class Door:
         self._allowed = allowed
         self._counted = counted
         self._as_json = as_json
-        self._active = 0
+        self._active: collections.Counter[str] = collections.Counter()
 
     async def __call__(self, scope: types.Scope, receive: types.Receive, send: types.Send) -> None:
         """The request is answered, by the application behind or here."""
@@ -59,22 +61,26 @@ class Door:
             self._note(scope, place, status, time.perf_counter() - started)
 
     async def _pass(self, place: str, scope: types.Scope, receive: types.Receive, send: types.Send) -> None:
-        address = _address(scope)
-        if not self._gate.admit(address):
+        name = address(scope)
+        if not self._gate.admit(name):
             refusal = answer.Refusal(429, "rate", f"more than {self._allowed.rate:g} requests a second")
             await _refuse(refusal, scope, receive, send)
-        elif place == "tail":
+        elif place in _UNCOUNTED:
             await self._inner(scope, receive, send)
-        elif self._active >= self._allowed.requests:
+        elif self._active.total() >= self._allowed.requests:
             await _refuse(answer.busy("too many requests are being answered"), scope, receive, send)
+        elif self._active[name] >= self._allowed.requests_share:
+            await _refuse(answer.busy("too many requests of this address are being answered"), scope, receive, send)
         else:
-            self._active += 1
-            self._counted.active.set(self._active)
+            self._active[name] += 1
+            self._counted.active.set(self._active.total())
             try:
                 await self._inner(scope, receive, send)
             finally:
-                self._active -= 1
-                self._counted.active.set(self._active)
+                self._active[name] -= 1
+                if not self._active[name]:
+                    del self._active[name]
+                self._counted.active.set(self._active.total())
 
     def _note(self, scope: types.Scope, place: str, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "other"
@@ -85,7 +91,7 @@ class Door:
             return
         path, reason = ascii(scope["path"][:120])[1:-1], scope.get(REASON, "")
         said = {
-            "address": _address(scope),
+            "address": address(scope),
             "method": scope["method"][:16],
             "path": path,
             "status": status,
@@ -103,7 +109,8 @@ async def _refuse(refusal: answer.Refusal, scope: types.Scope, receive: types.Re
     await refusal.response()(scope, receive, send)
 
 
-def _address(scope: types.Scope) -> str:
+def address(scope: types.Scope) -> str:
+    """Where a request comes from: the client's address, or what a proxy that is named says of it."""
     return requests.HTTPConnection(scope).client.host if scope.get("client") else "?"  # type: ignore[union-attr]
 
 

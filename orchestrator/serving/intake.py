@@ -59,6 +59,7 @@ class Intake:
         self._expected = where.root / "expected.json"
         self._jobs: queue.Queue[_Job | None] = queue.Queue(allowed.waiting)
         self._counted = counted
+        self._measure = admission.Measure(burst=allowed.said, rate=allowed.said_rate)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
         self.known = history.EMPTY
@@ -130,11 +131,12 @@ class Intake:
             batch = self._taken()
             try:
                 held.refresh()
-                self._answer(held, batch)
+                outcomes = self._answered(held, batch)
             except BaseException:
                 _settle([(job, answer.busy("the log cannot be written now")) for job in batch])
                 raise
-            self.known = held.history
+            self.known = held.history  # before anybody is told: who was judged by it may come back at once
+            _settle(outcomes)
 
     def _taken(self) -> list[_Job]:
         batch: list[_Job | None] = []
@@ -144,7 +146,8 @@ class Intake:
                 batch.append(self._jobs.get_nowait())
         return [job for job in batch if job is not None]
 
-    def _answer(self, held: record.Record, batch: Sequence[_Job]) -> None:
+    def _answered(self, held: record.Record, batch: Sequence[_Job]) -> list[tuple[_Job, object]]:
+        """What each is to be told, once all of it is durable."""
         outcomes: list[tuple[_Job, object]] = []
         judged: list[_Job] = []
         for job in batch:
@@ -157,15 +160,21 @@ class Intake:
             except answer.Refusal as refusal:
                 outcomes.append((job, refusal))
         if judged:
+            size = held.history.size
             admitted = held.admit([job.envelope for job in judged])
+            placed = zip(judged, admitted, strict=True)
+            new = {place: job.envelope for job, place in placed if isinstance(place, int) and place >= size}
+            self._measure.spend([_parsed(envelope) for envelope in new.values()])
             outcomes += [(job, _said(outcome)) for job, outcome in zip(judged, admitted, strict=True)]
             self._counted.batches.observe(len(judged))
-        _settle(outcomes)
+        return outcomes
 
     def _screen(self, held: record.Record, envelope: dsse.Envelope) -> None:
-        """Nothing, if it may be judged: somebody who may say it here, or who has said it before."""
+        """Nothing, if it may be judged: somebody who may say it here, and so much, or who has said it before."""
         try:
-            admission.check(held.history, _parsed(envelope), self._expected)
+            said = _parsed(envelope)
+            admission.check(held.history, said, self._expected)
+            self._measure.check(said)
         except answer.Refusal:
             if held.find(envelope.eid) is None:
                 raise

@@ -9,7 +9,6 @@ spooled file has no name.
 import asyncio
 import base64
 import binascii
-import collections
 import contextlib
 import errno
 import logging
@@ -22,9 +21,9 @@ from starlette import concurrency, requests
 
 from exchange import blocks, errors, nodes, pace, unixfs
 from exchange import cid as cids
-from ledger import dsse, statements
+from ledger import dsse
 from ledger import errors as ledger_errors
-from orchestrator.serving import admission, answer, gauges, intake, limits
+from orchestrator.serving import admission, allotment, answer, door, gauges, intake, limits
 
 HEADER = "folkmoot-offer"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -57,9 +56,7 @@ class Putting:
         self._source = source
         self._allowed = allowed
         self._counted = counted
-        self._running = 0
-        self._round = 0
-        self._spent: collections.Counter[str] = collections.Counter()
+        self._allotment = allotment.Allotment(allowed)
 
     async def put(self, request: requests.Request) -> int:
         """201 once the file is in the store, durably; 200 if it was there.
@@ -78,8 +75,8 @@ class Putting:
             raise answer.Refusal(413, "too-large", f"{size} bytes, expected at most {largest}", closing=True)
         if await concurrency.run_in_threadpool(self._has, cid):
             return 200
-        self._spend(offer, largest)
-        with self._slot():
+        address = door.address(request.scope)
+        with self._allotment.slot(offer.author, address), self._allotment.charged(offer, largest):
             await self._receive(request, cid, size)
         return 201
 
@@ -103,27 +100,6 @@ class Putting:
         except errors.StoreError as error:
             raise _refusal(error) from error
 
-    def _spend(self, offer: statements.UpdateOffer, largest: int) -> None:
-        """Nothing; the bytes are counted against what the member may put in this round, also if they turn out wrong."""
-        if offer.round != self._round:
-            self._round = offer.round
-            self._spent.clear()
-        quota = self._allowed.updates * largest
-        if self._spent[offer.author] + offer.size > quota:
-            message = f"{offer.author} has put {self._spent[offer.author]} bytes in round {offer.round}"
-            raise answer.Refusal(429, "quota", f"{message}, and {offer.size} more are over {quota}")
-        self._spent[offer.author] += offer.size
-
-    @contextlib.contextmanager
-    def _slot(self) -> Iterator[None]:
-        if self._running >= self._allowed.puts:
-            raise answer.busy(f"{self._running} files are coming in already")
-        self._running += 1
-        try:
-            yield
-        finally:
-            self._running -= 1
-
     async def _receive(self, request: requests.Request, cid: str, size: int) -> None:
         try:
             spooled = await concurrency.run_in_threadpool(self._spooled)
@@ -137,7 +113,8 @@ class Putting:
 
     async def _copy(self, request: requests.Request, spooled: BinaryIO, size: int) -> None:
         """Nothing; `size` bytes of the body are in the file."""
-        left = pace.Pace(seconds=self._allowed.grace, rate=self._allowed.slowest)
+        seconds = min(self._allowed.grace, self._allowed.patience + size / self._allowed.slowest)
+        left = pace.Pace(seconds=seconds, rate=self._allowed.slowest)
         got, stream, buffer = 0, request.stream(), bytearray()
         with _left(request):
             while True:
@@ -156,11 +133,11 @@ class Putting:
                 self._counted.received.inc(len(chunk))
                 buffer += chunk
                 if len(buffer) >= _BUFFER:
-                    await concurrency.run_in_threadpool(spooled.write, bytes(buffer))
+                    await concurrency.run_in_threadpool(_write, spooled, bytes(buffer))
                     buffer.clear()
         if got != size:
             raise answer.Refusal(400, "wrong-size", f"{got} bytes came, {size} were announced", closing=True)
-        await concurrency.run_in_threadpool(spooled.write, bytes(buffer))
+        await concurrency.run_in_threadpool(_write, spooled, bytes(buffer))
 
     def _spooled(self) -> BinaryIO:
         self._spool.mkdir(parents=True, exist_ok=True)
@@ -170,9 +147,16 @@ class Putting:
         spooled.seek(0)
         found = unixfs.build(spooled, lambda _name, _block: None).cid
         if str(found) != cid:
-            raise answer.Refusal(400, "wrong-bytes", f"the bytes are {found}, {cid} was offered")
+            raise answer.Refusal(400, answer.WRONG_BYTES, f"the bytes are {found}, {cid} was offered")
         spooled.seek(0)
         self._held.put_file(spooled)
+
+
+def _write(spooled: BinaryIO, data: bytes) -> None:
+    """Nothing; all of `data` is in the file. A disk that fills up takes a part first, and only then says so."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[spooled.write(rest) :]
 
 
 @contextlib.contextmanager

@@ -7,12 +7,11 @@ import resource
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
 
 import uvicorn
 from starlette import types
 
-from orchestrator import service
+from orchestrator import doorstep, service
 from orchestrator.serving import limits
 
 _OTHER_FILES = 256
@@ -60,7 +59,7 @@ def server(
 
     _allow_files(allowed.connections + _OTHER_FILES)
     config = uvicorn.Config(
-        app,
+        doorstep.Doorstep(app, most=service.MAX_HEAD),
         http=Bounded,
         ws="none",
         lifespan="on",
@@ -122,31 +121,12 @@ class _Server(uvicorn.Server):
 
 
 class _Bounded(service.Impatient):
-    """A connection, of which one address has so many: who opens them and says nothing leaves the others' alone."""
-
-    each: int
-    proxy: str
-    counts: ClassVar[collections.Counter[str]]
-    _counted = ""
+    """A connection for which the kernel keeps little."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own
         super().connection_made(transport)
         # By itself Linux keeps up to 4 MiB for a client that takes nothing, and lets us believe that it was sent.
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNSENT)
-        address = self.client[0] if self.client else ""
-        if self.each and address != self.proxy:
-            self._counted = address
-            self.counts[address] += 1
-            if self.counts[address] > self.each:
-                transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._counted:
-            self.counts[self._counted] -= 1
-            if not self.counts[self._counted]:
-                del self.counts[self._counted]
-            self._counted = ""
-        super().connection_lost(exc)
 
 
 def _allow_files(count: int) -> None:

@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import report, rounds
+from benchmarks import clock, report, rounds
 from orchestrator import cli
 
 
 def test_a_report_has_what_a_reader_needs(tmp_path: Path) -> None:
     """Each system's CPU and wall seconds, their ratio, spread and n; machine, versions and configuration beside."""
-    told: list[int] = []
-    made = rounds.run(rounds.Config(rounds=3, repeats=2), told.append)
+    told: list[str] = []
+    made = rounds.run(rounds.Config(rounds=3, repeats=2, cases=()), told.append)
     record = json.loads(report.write(made, tmp_path).read_text())
-    assert told == [1, 2]
-    assert record["config"] == {"repeats": 2, "rounds": 3}
+    assert told == ["repetition 1 of 2 done", "repetition 2 of 2 done"]
+    assert record["config"] == {"cases": [], "network_rounds": 7, "repeats": 2, "rounds": 3}
     assert set(record["metrics"]) == {
         "floor.cpu_seconds",
         "floor.wall_seconds",
@@ -38,9 +38,10 @@ def test_a_metric_is_a_median_with_its_spread() -> None:
 
 def test_the_clock_leaves_the_first_round_out() -> None:
     """Marks at 0, 10 and 14 CPU seconds are two rounds of seven."""
-    clock = rounds.Clock()
-    clock.marks = [(0.0, 1.0), (10.0, 2.0), (14.0, 9.0)]
-    assert clock.per_round() == (7.0, 4.0)
+    ticks = clock.Clock()
+    ticks.marks = [(0.0, 1.0), (10.0, 2.0), (14.0, 9.0)]
+    assert ticks.per_round() == (7.0, 4.0)
+    assert ticks.walls() == [1.0, 7.0]
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])

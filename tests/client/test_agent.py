@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -261,6 +262,64 @@ def test_an_entry_that_is_not_covered_moves_nobody(
     assert served.history.phase == history.Phase.OPEN
     assert served.history.offers == {}
     assert party.told[-1].kind == "waiting"
+
+
+def test_what_is_sent_again_is_not_called_training(
+    world: federation.Federation, served: service.Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A holder whose sending fails trains once, and says that it sends the same again (attack 37)."""
+    put = served.put
+
+    def at_last(*words: object) -> None:
+        monkeypatch.setattr(served, "put", put)
+        raise errors.ServiceError("gone")
+
+    monkeypatch.setattr(served, "put", at_last)
+    served.idle = functools.partial(_over_if, served, lambda known: NAME in known.offers)
+    party = Party(world, served, home.Home(root=tmp_path / "home"))
+    party.place.adopt(world.keys[NAME])
+    with pytest.raises(Over):
+        party.live()
+    told = [(each.kind, each.text) for each in party.told if each.kind in ("training", "sending", "offered")]
+    assert told[:3] == [
+        ("training", "round 1: training"),
+        ("sending", "round 1: sending the sealed update"),
+        ("sending", "round 1: sending the sealed update again"),
+    ]
+    assert [kind for kind, _ in told[3:]] == ["offered"]
+
+
+def test_a_service_that_withholds_is_named(
+    world: federation.Federation, served: service.Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who shows no checkpoint, lively as the line may be, is said to be waited for: once, and not at once (attack 31)."""
+    monkeypatch.setattr(agent, "QUIET", 0.2)
+    shown, served.note = served.note, b""
+    start, quiet, lies = time.monotonic(), [], [b"nonsense"]
+    restart = service.Line.restart
+
+    def again(line: service.Line, position: int) -> None:
+        served.note = b""
+        restart(line, position)
+
+    def idle() -> None:
+        time.sleep(0.01)
+        if not party.told:
+            quiet.append(time.monotonic() - start)
+        elif lies:
+            served.note = lies.pop()
+        if time.monotonic() - start > 0.4:
+            served.note = shown
+
+    served.idle = idle
+    monkeypatch.setattr(service.Line, "restart", again)
+    party = Party(world, served, home.Home(root=tmp_path / "home"))
+    party.place.adopt(world.keys[NAME])
+    with party.process(world.consent()) as (one, _):
+        one.found()
+    assert [each.kind for each in party.told] == ["waiting", "unreachable"]
+    assert party.told[0].text == "waiting for the coordinator's first checkpoint"
+    assert max(quiet) > 0.15
 
 
 def test_a_second_process_with_our_key_is_noticed(

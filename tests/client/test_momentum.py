@@ -109,7 +109,7 @@ def die(*_: object, **__: object) -> None:
 
 @pytest.mark.parametrize(
     ("part", "name"),
-    [("_memory", "before"), ("_memory", "keep"), ("_store", "put"), ("_outbox", "keep"), ("_outbox", "find")],
+    [("_memory", "before"), ("_memory", "keep"), ("_store", "put_file"), ("_outbox", "keep"), ("_outbox", "find")],
 )
 def test_killed_at_any_step_it_sends_the_same_numbers_when_asked_again(
     world: federation.Federation, part: str, name: str, monkeypatch: pytest.MonkeyPatch

@@ -24,7 +24,7 @@ LAWFUL: dict[type[section.Section], dict[str, st.SearchStrategy]] = {
     },
     plan.PrivacyPlan: {"clip_norm": st.floats(1e-9, 1e6)},
     taskplan.DigitsPlan: {"name": st.just("digits")},
-    taskplan.TextPlan: {"name": st.just("text")},
+    taskplan.TextPlan: {"name": st.just("text"), "corpus": st.just("0f" * 32)},
     taskplan.ImagesPlan: {
         "name": st.just("images"),
         "classes": st.just(taskplan.TEN),

@@ -1,9 +1,11 @@
 """What a holder makes of a service that lies, stalls, sends too much, or comes back after a while."""
 
 import contextlib
+import gzip
 import itertools
 import socket
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -94,7 +96,11 @@ def asking(*answers: Callable[[socket.socket], None]) -> Iterator[tuple[remote.S
         (answer("200 OK", b"[" * 60_000), "expected its position"),
         (answer("302 Found", b"", "location: http://127.0.0.1/"), "a redirect is not followed"),
         (answer("503 Service Unavailable", b'{"code":"busy","message":"later"}', "retry-after: 7"), "503 busy: later"),
-        (answer("500 Oops", b"\x1b[31mred"), r"500 : \?\[31mred"),
+        (answer("500 Oops", b"\x1b[31mred"), r"500 \?\[31mred"),
+        (answer("503 Service Unavailable", b""), "503 without a reason$"),
+        (answer("503 Service Unavailable", b'{"code":"","message":""}'), "503 without a reason$"),
+        (answer("503 Service Unavailable", b'{"code":"busy","message":""}'), "503 busy$"),
+        (answer("200 OK", b'{"seq":1}', "content-encoding: zstd"), "content-encoding zstd, which was not asked for"),
     ],
 )
 def test_a_service_that_does_not_answer_as_it_should(reply: Callable[[socket.socket], None], said: str) -> None:
@@ -104,6 +110,35 @@ def test_a_service_that_does_not_answer_as_it_should(reply: Callable[[socket.soc
             service.append(ENVELOPE)
         assert not isinstance(caught.value, errors.RejectedError)
         assert caught.value.wait == (7.0 if "later" in said else 0.0)
+
+
+@pytest.mark.parametrize(
+    ("said", "wait"), [("59", 59.0), ("999", 60.0), ("9" * 400, 60.0), ("-1", 0.0), ("1e9", 0.0), ("soon", 0.0)]
+)
+def test_no_service_makes_a_holder_wait_for_more_than_a_minute(said: str, wait: float) -> None:
+    """Its word is taken up to the longest wait that there is, and no further (attack 31)."""
+    with asking(answer("503 Service Unavailable", b"", f"retry-after: {said}")) as (service, _):
+        with pytest.raises(errors.ServiceError) as caught:
+            service.append(ENVELOPE)
+        assert caught.value.wait == wait
+
+
+@pytest.mark.parametrize("status", ["200 OK", "503 Service Unavailable"])
+@pytest.mark.parametrize("asks", ["append", "tail"])
+def test_nothing_packed_is_unpacked(status: str, asks: str) -> None:
+    """A few hundred bytes that would be 64 MiB cost a few hundred, though nobody asked for them packed (attack 25)."""
+    bomb = gzip.compress(gzip.compress(gzip.compress(bytes(2**26))))
+    with asking(answer(status, bomb, "content-encoding: gzip, gzip, gzip"), stalls) as (service, server):
+        tracemalloc.start()
+        if asks == "append":
+            with pytest.raises(errors.ServiceError, match="content-encoding gzip, gzip, gzip, which was not asked for"):
+                service.append(ENVELOPE)
+        else:
+            assert "content-encoding gzip, gzip, gzip" in str(heard(service.tail(0), 1)[0].error)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 2**22
+    assert b"accept-encoding: identity\r\n" in server.heads[0].lower()
 
 
 def test_what_the_service_refuses_it_names() -> None:
@@ -161,6 +196,20 @@ def test_a_tail_goes_on_where_it_broke() -> None:
     assert events_[8] == tail.Leaf(seq=5, data=b"leaf 5")
     asked = [head.split(b" ")[1] for head in server.heads]
     assert asked[:3] == [b"/tail?from=3", b"/tail?from=5", b"/tail?from=5"]
+
+
+def test_a_tail_that_brought_something_is_asked_again_soon() -> None:
+    """The waits of a line that only breaks grow, and begin anew after what its reader believed."""
+    with asking(*[says(SSE)] * 4, stalls) as (service, _):
+        line, waits = service.tail(0), []
+        while len(waits) < 4:
+            event = line.next(5.0)
+            if isinstance(event, tail.Broken):
+                waits.append(event.wait)
+                if len(waits) == 3:
+                    line.believed()
+    assert waits[0] <= 0.5 <= waits[1] <= 1.0 <= waits[2]
+    assert waits[3] <= 0.5
 
 
 def test_a_silent_tail_is_given_up() -> None:

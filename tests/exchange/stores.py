@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from exchange import blocks, car, cid, gateway, ipfs, layered, store
+from exchange import blocks, car, cid, gateway, ipfs, layered, store, unixfs
+from exchange import nodes as nodes_of
 from tests import gateways, nodes
 
 
@@ -52,6 +53,27 @@ def plant(folder: Path, codec: int, block: bytes) -> cid.Cid:
     name = cid.Cid.of_block(codec, block)
     damage(folder, name, block)
     return name
+
+
+def bomb(folder: Path | None, *, levels: int, last: int = 1024) -> list[tuple[cid.Cid, bytes]]:
+    """The blocks of a file of zeros, leaf first and root last: `levels` full nodes, and a root of so many of the last.
+
+    Args:
+        folder: of a block store, where they are put; None for nowhere.
+        levels: of full nodes below the root.
+        last: children of the root.
+    """
+    zeros = bytes(unixfs.CHUNK)
+    found = [(cid.Cid.of_block(cid.RAW, zeros), zeros)]
+    link = nodes_of.Link(cid=found[0][0], size=len(zeros), total=len(zeros))
+    for count in [*[unixfs.WIDTH] * levels, last]:
+        block = nodes_of.encode([link] * count)
+        name = cid.Cid.of_block(cid.DAG_PB, block)
+        found.append((name, block))
+        link = nodes_of.Link(cid=name, size=count * link.size, total=len(block) + count * link.total)
+    for name, block in found if folder is not None else ():
+        damage(folder, name, block)
+    return found
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def test_a_disk_that_fills_up_leaves_no_torn_block(store: blocks.BlockStore, siz
 
 
 def test_errors_of_the_system_are_typed(tmp_path: Path) -> None:
-    """40: a folder that is a file, or a block that is a folder, gives a StoreError with the cause, not a crash."""
+    """40: a folder that is a file gives a StoreError with the cause, a block that is a folder its own, not a crash."""
     (tmp_path / "file").touch()
     broken = blocks.BlockStore(tmp_path / "file")
     with pytest.raises(errors.StoreError, match="cannot write"):
@@ -81,8 +81,10 @@ def test_errors_of_the_system_are_typed(tmp_path: Path) -> None:
     path = files(store)[str(name)]
     path.unlink()
     path.mkdir()
-    with pytest.raises(errors.StoreError, match="cannot read") as caught:
+    with pytest.raises(errors.BlockCorruptError, match="not a regular file"):
         store.get(name, limit=100)
+    with pytest.raises(errors.StoreError, match="cannot write") as caught:
+        store.put(SMALL)
     assert isinstance(caught.value.__cause__, IsADirectoryError)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange import blocks, car, cargo, cid, errors, nodes, unixfs
-from tests.exchange import cars
+from tests.exchange import cars, stores
 
 DATA = (bytes(cars.MIB), b"end", b"other end")
 
@@ -214,3 +214,32 @@ def test_every_bit_counts(tmp_path_factory: pytest.TempPathFactory, position: in
     store = blocks.BlockStore(tmp_path_factory.getbasetemp() / "bits", fsync="never")
     with pytest.raises(errors.ExchangeError):
         cargo.read(io.BytesIO(flipped), store, limit=cars.LIMIT)
+
+
+@pytest.mark.timeout(60)
+def test_a_petabyte_of_zeros(store: blocks.BlockStore) -> None:
+    """12, 32: a few blocks that are a file of 1 TiB, and many roots over them, cost what these blocks cost; pinned too."""
+    content = stores.bomb(None, levels=1)
+    roots = [content[-1][0]]
+    full = nodes.Link(cid=content[1][0], size=1 << 30, total=len(content[1][1]) + (1 << 30))
+    for count in range(2, 300):
+        link, block = node(*[full] * count)
+        roots.append(link.cid)
+        content.append((link.cid, block))
+    packed = cars.pack(roots + roots, content)
+    with pytest.raises(errors.TooLargeError, match="expected at most 1099511627775"):
+        cargo.read(packed, store, limit=cars.LIMIT, largest=(1 << 40) - 1)
+    packed.seek(0)
+    with pytest.raises(errors.TooLargeError, match=f"expected at most {1 << 38}"):
+        cargo.read(packed, store, limit=cars.LIMIT)
+    assert not any(store.has(root) for root in roots)
+    packed.seek(0)
+    assert cargo.read(packed, store, limit=cars.LIMIT, largest=1 << 40).blocks == len(content)
+    for root in roots[:3]:
+        store.pin(root)
+    assert [verdict.error for verdict in store.verify()] == [None] * len(content)
+    leaf = content[0][0]
+    stores.path(store.folder, leaf).unlink()
+    assert [verdict.cid for verdict in store.verify() if verdict.error] == [leaf]
+    with pytest.raises(errors.BlockMissingError, match=str(leaf)):
+        store.pin(roots[5])

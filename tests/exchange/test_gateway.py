@@ -1,6 +1,7 @@
 """The gateway client, against our own service and against servers that lie, hang, trickle and never end."""
 
 import asyncio
+import gc
 import gzip
 import io
 import socket
@@ -339,3 +340,26 @@ def test_a_big_file_takes_constant_memory(tmp_path: Path) -> None:
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert peak < 12 * MIB
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files in /proc")
+def test_a_gateway_that_is_dropped_leaves_nothing(tmp_path: Path) -> None:
+    """Neither a thread nor an open file stays of a gateway that nobody has any more, though nobody closed it."""
+
+    def held() -> tuple[int, int]:
+        threads = sum(thread.name == "exchange" for thread in threading.enumerate())
+        return threads, len(list(Path("/proc/self/fd").iterdir()))
+
+    name = blocks.BlockStore(tmp_path).put(SMALL)
+    with gateways.served(tmp_path) as url:
+        before = held()
+        for _ in range(5):
+            assert gateway.Gateway(url).has(name)
+        gc.collect()
+        end = time.monotonic() + 5
+        while held()[0] > before[0] and time.monotonic() < end:
+            time.sleep(0.02)
+        time.sleep(0.2)
+        threads, files = held()
+    assert threads == before[0]
+    assert files <= before[1] + 1

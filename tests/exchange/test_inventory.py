@@ -1,5 +1,6 @@
 """What a block store holds: files by their roots, and a verdict on every block."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,54 @@ def test_pins_survive_the_process(store: blocks.BlockStore) -> None:
     assert list(blocks.BlockStore(store.folder).pins()) == [name]
     blocks.BlockStore(store.folder).unpin(name)
     assert list(store.pins()) == []
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("data", [b"", SMALL], ids=["empty", "small"])
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder"])
+def test_what_lies_in_the_place_of_a_block(store: blocks.BlockStore, tmp_path: Path, kind: str, data: bytes) -> None:
+    """33: a pipe, a link to the right bytes or a folder is no block: named, not read, not pinned; `put` makes a file of it."""
+    name, outside = unixfs.of(data), tmp_path / "outside"
+    outside.write_bytes(data)
+    store.put(b"something else")
+    where = stores.path(store.folder, name)
+    where.parent.mkdir(exist_ok=True)
+    {"pipe": os.mkfifo, "link": lambda path: path.symlink_to(outside), "folder": Path.mkdir}[kind](where)
+    bad = [verdict for verdict in store.verify() if verdict.error is not None]
+    assert [(verdict.cid, type(verdict.error)) for verdict in bad] == [(name, errors.BlockCorruptError)]
+    assert not store.has(name)
+    with pytest.raises(errors.BlockCorruptError, match="not a regular file"):
+        store.get(name, limit=100)
+    with pytest.raises(errors.BlockMissingError):
+        store.pin(name)
+    if kind == "folder":
+        with pytest.raises(errors.StoreError, match=str(name)):
+            store.put(data)
+        return
+    store.pin(store.put(data))
+    outside.unlink()
+    assert store.get(name, limit=100) == data
+    assert all(verdict.error is None for verdict in store.verify())
+
+
+def test_a_part_of_a_file_is_marked(store: blocks.BlockStore) -> None:
+    """37: a full leaf that nobody pinned looks like a file, and is listed as a block; other files are not."""
+    store.put(SMALL)
+    name = store.put(LARGE)
+    store.pin(store.put(bytes(MIB)))
+    assert [file.cid for file in store.ls() if file.block] == []
+    stores.path(store.folder, name).unlink()
+    assert {file.cid for file in store.ls() if file.block} == {LEAF, unixfs.of(LARGE[MIB : 2 * MIB])}
+
+
+def test_what_a_file_manager_leaves_is_no_pin(store: blocks.BlockStore) -> None:
+    """A hidden file among the pins stops nothing; another name that is none still does."""
+    name = store.put(SMALL)
+    store.pin(name)
+    (store.folder / "blocks" / "pins" / ".DS_Store").write_bytes(b"x")
+    assert list(store.pins()) == [name]
+    assert len(list(store.ls())) == len(list(store.verify())) == 1
+    assert store.collect(grace=0).blocks == 0
+    (store.folder / "blocks" / "pins" / "bafkreib").touch()
+    with pytest.raises(errors.StoreError, match="holds a pin that is no name"):
+        store.collect(grace=0)

@@ -212,3 +212,20 @@ def test_rests_grow_and_are_forgotten() -> None:
     assert alone.over() == ["b"]
     alone.succeeded("a")
     assert alone.failed("a") == 2.0
+
+
+def test_without_peers_nobody_is_asked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """30: a damaged file of which there is no other copy is told as what it is."""
+    held = holding(tmp_path)
+    stores.damage(tmp_path, unixfs.of(LARGE[:MIB]), b"damaged")
+    with layered.Layered(held, {}) as alone:
+        for read in (
+            lambda: alone.get(NAME, limit=len(LARGE)),
+            lambda: alone.get_file(NAME, io.BytesIO(), limit=len(LARGE)),
+            lambda: alone.block(unixfs.of(LARGE[:MIB])),
+        ):
+            with pytest.raises(errors.BlockCorruptError, match="does not hash"):
+                read()
+        with pytest.raises(errors.BlockMissingError, match="is not in"):
+            alone.get(unixfs.of(b"absent"), limit=100)
+    assert not caplog.records

@@ -6,9 +6,9 @@ import tracemalloc
 
 import pytest
 
-from exchange import address, errors, ipfs, rpc
+from exchange import address, errors, ipfs, nodes, rpc
 from exchange import cid as cids
-from tests.exchange import rogue
+from tests.exchange import rogue, stores
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 WANTED = cids.Cid.of_block(cids.RAW, b"what we want")
@@ -205,3 +205,56 @@ def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(errors.PeerError, match="is no address of a node") as caught:
         address.multiaddr(text)
     assert "s3cret" not in str(caught.value)
+
+
+LISTS = {
+    "empty objects": b"{}\n" * (ipfs.MAX_PINS // 3),
+    "empty lines": b"\n" * ipfs.MAX_PINS,
+    "one line": b'{"Keys":{' + b",".join(b'"%d":0' % n for n in range(2_000_000)) + b"}}",
+}
+
+
+@pytest.mark.parametrize("body", LISTS.values(), ids=LISTS.keys())
+def test_a_list_of_pins_is_bounded(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """32, 36: whatever is in an answer, reading it takes little more memory than the most it may have, and little time."""
+    monkeypatch.setattr(ipfs, "MAX_LINES", 1 << 14)
+    start = time.monotonic()
+    with rogue.serving(rogue.answer(body)) as peer:
+        tracemalloc.start()
+        with pytest.raises(errors.PeerError, match=f"node {peer.url} answered"):
+            list(ipfs.IpfsStore(peer.url, seconds=20).pins())
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 4 * ipfs.MAX_PINS
+    assert time.monotonic() - start < 20
+
+
+def test_a_list_of_pins_in_one_line_or_many() -> None:
+    """Both are read: a node that streams says one a line."""
+    name = str(WANTED)
+    for body in (b'{"Keys":{"%s":{"Type":"recursive"}}}' % name.encode(), b'{"Cid":"%s"}\n' % name.encode()):
+        with rogue.serving(rogue.answer(body)) as peer:
+            assert list(ipfs.IpfsStore(peer.url, seconds=5).pins()) == [WANTED]
+
+
+def test_the_missing_block_of_a_large_file_is_found_soon() -> None:
+    """32: what a pin lacks is looked for with one question for each block, however often the tree names it."""
+    leaf, full = stores.bomb(None, levels=0)
+    links = [nodes.Link(cid=full[0], size=1 << 30, total=len(full[1]) + (1 << 30))] * 2
+    lost = nodes.Link(cid=cids.Cid(codec=cids.DAG_PB, digest=bytes(32)), size=5, total=200)
+    block = nodes.encode([*links, lost])
+    root = str(cids.Cid.of_block(cids.DAG_PB, block))
+    content = {str(leaf[0]): leaf[1], str(full[0]): full[1], root: block}
+    asked: list[str] = []
+
+    def script(connection: object) -> None:
+        head = peer.requests[-1].split(b" ")[1].decode()
+        name = head.rpartition("arg=")[2].partition("&")[0]
+        asked.append(name)
+        found = b"" if "/pin/add" in head or len(asked) > 20 else content.get(name, b"")
+        missing = rogue.answer(b'{"Message":"block was not found locally"}', "500 No")
+        (rogue.answer(found) if found else missing)(connection)
+
+    with rogue.serving(script) as peer, pytest.raises(errors.BlockMissingError, match=str(lost.cid)):
+        ipfs.IpfsStore(peer.url, seconds=5).pin(root)
+    assert len(asked) == 5

@@ -136,6 +136,16 @@ class Run:
         number = rounds[0].open.round if rounds else 1
         return statements.RoundCosign(**self._of_round(name, {**fields, "round": number}, changes))
 
+    def dispute(self, name, **changes):
+        """The word of one that has come to something else than the last commit."""
+        cosign = self.cosign(name)
+        fields = {"round": cosign.round, "commit": cosign.commit, "reason": "aggregate"}
+        return statements.RoundDispute(**self._of_round(name, fields, changes))
+
+    def recipient(self, name, number, recipient, **changes):
+        """Whom an aggregator wants updates of a round sealed to."""
+        return statements.RoundRecipient(**self._of_round(name, {"round": number, "recipient": recipient}, changes))
+
     def aggregator(self, name="oak"):
         """Enrol one more member as an aggregator."""
         self.keys[name] = keys.SigningKey.generate()

@@ -34,6 +34,8 @@ RARE = [
     statements.MemberRevoke(**_OF, member="birch", reason="left"),
     statements.RoundDecline(**_OF, round=3, reason="policy-rounds"),
     statements.RoundCosign(**_OF, round=3, commit="cd" * 32),
+    statements.RoundDispute(**_OF, round=3, commit="cd" * 32, reason="aggregate"),
+    statements.RoundRecipient(**_OF, round=3, recipient="age1" + "q" * 58),
     statements.RoundDestroy(**_OF, round=3, recipient="age1" + "q" * 58),
     statements.RoundDisclose(**_OF, round=3, identity="AGE-SECRET-KEY-1" + "Q" * 58),
     statements.CreditTransfer(

@@ -39,9 +39,22 @@ def test_no_round_is_destroyed_before_it_is_over(run, phase):
     run.say(run.destroy(2))
 
 
-def test_only_the_coordinator_destroys(run):
-    """Nobody else has the identity."""
+def test_nobody_destroys_what_is_not_its_own(run):
+    """The coordinator says it of its own recipients, an aggregator of those it had named, and nobody else anything."""
     assert run.refused(run.destroy(1, author="ash")) == "not-entitled"
+    run.aggregator("oak")
+    run.aggregator("elm")
+    assert run.refused(run.destroy(1, author="oak")) == "not-entitled"
+    run.say(run.recipient("oak", 2, TWO))
+    run.say(run.open(recipients=(ONE, TWO)))
+    run.until("idle")
+    assert run.history.identities.kept_by("oak") == ((2, TWO),)
+    assert run.history.identities.kept_by("moot") == ((1, ONE), (1, TWO), (2, ONE))
+    assert run.refused(run.destroy(2, recipient=TWO)) == "not-entitled"
+    assert run.refused(run.destroy(2, recipient=TWO, author="elm")) == "not-entitled"
+    assert run.refused(run.destroy(2, author="oak")) == "not-entitled"
+    run.say(run.destroy(2, recipient=TWO, author="oak"))
+    assert run.history.identities.kept_by("oak") == ()
 
 
 def test_what_is_public_cannot_be_destroyed(run_of):

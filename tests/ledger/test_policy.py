@@ -7,9 +7,13 @@ import pytest
 from ledger import checkpoint, cosignature, errors, keys, mldsa, note, policy
 
 ORIGIN = "folkmoot.test/log"
-LOG = keys.SigningKey.generate()
+# Keys of fixed seeds: they stand in names of tests, which have to be the same in each process that runs them.
+LOG = keys.SigningKey.from_seed(bytes(32))
 NAMES = ("X1", "X2", "X3", "Y1", "Y2", "Y3")
-SIGNERS = {name: cosignature.Signer(name=f"witness.test/{name}", key=keys.SigningKey.generate()) for name in NAMES}
+SIGNERS = {
+    name: cosignature.Signer(name=f"witness.test/{name}", key=keys.SigningKey.from_seed(name.encode().ljust(32)))
+    for name in NAMES
+}
 QUANTUM = cosignature.Signer(name="witness.test/q", key=mldsa.SigningKey.generate())
 PROMISE = checkpoint.LogCheckpoint(origin=ORIGIN, size=7, root=hashlib.sha256(b"root").digest())
 LOG_LINE = f"log {note.vkey(note.Verifier(name=ORIGIN, key=LOG.public))}\n"

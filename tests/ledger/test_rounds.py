@@ -1,4 +1,4 @@
-"""Cosignatures: an aggregator's word that it has come to the same commit."""
+"""Aggregators on the log: whom they have updates sealed to, and their word on a commit."""
 
 import pytest
 
@@ -78,3 +78,63 @@ def test_an_aggregator_is_no_holder(watched):
     """It is in no cohort."""
     watched.until("idle")
     assert watched.refused(watched.open(cohort=("ash", "birch", "oak"))) == "not-entitled"
+
+
+ONE, TWO = "age1" + "q" * 58, "age1" + "p" * 58
+
+
+@pytest.fixture
+def named(run):
+    """A run with two aggregators, between rounds."""
+    run.until("idle")
+    run.aggregator("oak")
+    run.aggregator("elm")
+    return run
+
+
+def test_a_recipient_is_named_for_a_round_to_come(named):
+    """Once for each round, for this one and four more; whoever opens the round has it on record whose it is."""
+    named.say(named.recipient("oak", 1, ONE))
+    assert named.history.recipients.of(1) == {"oak": ONE}
+    assert named.refused(named.recipient("oak", 1, TWO)) == "duplicate-recipient"
+    assert named.refused(named.recipient("elm", 5, ONE)) == "duplicate-recipient"
+    assert named.refused(named.recipient("elm", 6, TWO)) == "wrong-round"
+    assert named.refused(named.recipient("ash", 2, TWO)) == "not-entitled"
+    named.say(named.recipient("elm", 5, TWO))
+    named.say(named.open(recipients=("age1" + "z" * 58, ONE)))
+    assert named.history.current.readers == {"oak": ONE}
+    assert named.refused(named.recipient("oak", 1, "age1" + "l" * 58)) == "wrong-round"
+    assert dict(named.history.recipients.rounds) == {5: {"elm": TWO}}
+    named.until("sealed")
+    named.say(named.recipient("oak", 2, ONE))
+
+
+def test_a_recipient_that_the_opening_left_out_is_nobodys(named):
+    """Naming one is no right to be in the opening; an auditor finds that out, the log does not."""
+    named.say(named.recipient("oak", 1, TWO))
+    named.until("open")
+    assert named.history.current.readers == {}
+
+
+@pytest.mark.parametrize("first", ["cosign", "dispute"])
+def test_one_word_on_each_commit(watched, first):
+    """44: whoever has cosigned disputes nothing any more, and the other way round; the same again is told from it."""
+    watched.say(getattr(watched, first)("oak"))
+    other = {"cosign": "dispute", "dispute": "cosign"}[first]
+    assert watched.refused(getattr(watched, other)("oak")) == "equivocation"
+    assert watched.refused(getattr(watched, first)("oak")) == "duplicate-cosign"
+    assert watched.refused(watched.dispute("oak", reason="credit")) == "equivocation"
+    record = watched.history.current
+    assert (record.cosigned, dict(record.disputed)) == (
+        ({"oak"}, {}) if first == "cosign" else (set(), {"oak": "aggregate"})
+    )
+    watched.until("idle").until("committed")
+
+
+def test_a_dispute_is_of_the_commit_that_there_is(watched):
+    """Not of another one, of no older round, and by nobody but an aggregator."""
+    assert watched.refused(watched.dispute("oak", commit="d" * 64)) == "wrong-commit"
+    assert watched.refused(watched.dispute("ash")) == "not-entitled"
+    dispute = watched.dispute("oak")
+    watched.until("idle").until("committed").until("idle")
+    assert watched.refused(dispute) == "wrong-round"

@@ -43,6 +43,8 @@ def samples(cid):
         statements.MemberRotate(author="ash", run=HEX, key=str(KEY), possession="A" * 86 + "=="),
         statements.MemberRevoke(author="moot", run=HEX, member="ash", reason="key-stolen"),
         statements.RoundCosign(**ids, commit=HEX),
+        statements.RoundDispute(**ids, commit=HEX, reason="credit"),
+        statements.RoundRecipient(**ids, recipient="age1" + "q" * 58),
         statements.RoundDecline(**ids, reason="policy-tasks"),
         statements.RoundDestroy(**ids, recipient="age1pq1" + "q" * 1952),
     ]

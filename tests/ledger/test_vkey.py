@@ -4,7 +4,8 @@ import pytest
 
 from ledger import cosignature, errors, keys, mldsa, note, vkey
 
-KEY, QUANTUM = keys.SigningKey.generate(), mldsa.SigningKey.generate()
+# A key of a fixed seed: it stands in names of tests, which have to be the same in each process that runs them.
+KEY, QUANTUM = keys.SigningKey.from_seed(bytes(32)), mldsa.SigningKey.generate()
 VERIFIERS = [
     note.Verifier(name="folkmoot.test/log", key=KEY.public),
     cosignature.Verifier(name="witness.test/w1", key=KEY.public),

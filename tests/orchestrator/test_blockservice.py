@@ -15,7 +15,7 @@ import pytest
 
 from exchange import blocks, car, cid, gateway, nodes, unixfs
 from orchestrator import blockservice, service
-from tests import gateways
+from tests import gateways, runs
 from tests.exchange import stores
 
 MIB = 1 << 20
@@ -160,6 +160,7 @@ def test_part_of_a_deep_file(tmp_path: Path) -> None:
         ("/ipfs/%0aforged", {"format": "raw"}, {}, 400),
         ("/ipns/k51", {"format": "ipns-record"}, {}, 404),
         ("/", {}, {}, 404),
+        (path(SMALL) + "/", {"format": "raw"}, {"host": "elsewhere.example"}, 404),
     ],
 )
 def test_statuses(
@@ -200,6 +201,7 @@ def test_head_and_conditions(client: httpx.Client) -> None:
         ("bytes=-4", 206, SMALL[-4:]),
         ("bytes=-100", 206, SMALL),
         ("bytes=5-100", 206, SMALL[5:]),
+        ("bytes=0-99999999999999999", 206, SMALL),
         ("bytes=12-", 416, None),
         ("bytes=-0", 416, None),
         ("bytes=3-2", 200, SMALL),
@@ -262,6 +264,14 @@ def test_too_many_requests(tmp_path: Path) -> None:
         assert got[-1].headers["retry-after"] == "1"
         time.sleep(1.2)
         assert asking.get(f"/ipfs/{name}?format=raw").status_code == 200
+
+
+def test_other_addresses_and_methods_count_too(tmp_path: Path) -> None:
+    """35: what is not here at all, and what is no method of ours, uses up the allowance as well."""
+    limits = blockservice.Limits(burst=5, rate=0.001)
+    with gateways.served(tmp_path, limits) as where, httpx.Client(base_url=where, trust_env=False) as asking:
+        got = [asking.get("/x").status_code for _ in range(3)] + [asking.post("/ipfs/x").status_code for _ in range(3)]
+    assert got == [404, 404, 404, 405, 405, 429]
 
 
 @contextlib.contextmanager
@@ -397,14 +407,20 @@ def test_slow_and_endless_requests(url: str, client: httpx.Client) -> None:
 
 
 def test_floods(url: str) -> None:
-    """35: connections beyond the limits get 503 or nothing, memory stays small, and when they are gone all is as before."""
+    """35: beyond the limits connections get nothing, of one address and of all; others are served; later all is as before."""
+    host, port = url.removeprefix("http://").split(":")
     tracemalloc.start()
     with contextlib.ExitStack() as stack:
-        for _ in range(service.MOST_CONNECTIONS + 50):
-            last = stack.enter_context(connected(url, b""))
+        for _ in range(2 * service.EACH):
+            with contextlib.suppress(ConnectionError):
+                last = stack.enter_context(runs.connected((host, int(port)), b"", "127.0.2.1"))
         start = time.monotonic()
         assert heard(last) == b""
         assert time.monotonic() - start < PATIENCE / 2
+        assert httpx.get(f"{url}{path(SMALL)}?format=raw", trust_env=False).content == SMALL
+        for number in range(service.MOST_CONNECTIONS):
+            with contextlib.suppress(ConnectionError):
+                stack.enter_context(runs.connected((host, int(port)), b"", f"127.0.3.{1 + number // service.EACH}"))
         with contextlib.suppress(httpx.TransportError):
             got = httpx.get(f"{url}{path(SMALL)}?format=raw", trust_env=False)
             assert got.status_code == 503
@@ -429,3 +445,41 @@ def test_many_cars_at_once(tmp_path: Path) -> None:
         while time.monotonic() < deadline and httpx.head(f"{where}/ipfs/{name}?format=car").status_code == 503:
             time.sleep(0.05)
         assert httpx.get(f"{where}/ipfs/{name}?format=car", trust_env=False).status_code == 200
+
+
+def test_many_cars_to_one_address(tmp_path: Path) -> None:
+    """35: who takes all the CARs it is let leaves the others theirs."""
+    name = blocks.BlockStore(tmp_path, fsync="never").put(os.urandom(32 * MIB))
+    head = f"GET /ipfs/{name}?format=car HTTP/1.1\r\nHost: h\r\n\r\n".encode()
+    with gateways.served(tmp_path, blockservice.Limits(each=2)) as where, contextlib.ExitStack() as stack:
+        host, port = where.removeprefix("http://").split(":")
+        for _ in range(2):
+            slow = stack.enter_context(runs.connected((host, int(port)), head, "127.0.2.2", window=4096))
+            assert slow.recv(15) == b"HTTP/1.1 200 OK"
+        third = stack.enter_context(runs.connected((host, int(port)), head, "127.0.2.2", window=4096))
+        assert third.recv(12) == b"HTTP/1.1 503"
+        assert httpx.get(f"{where}/ipfs/{name}?format=car", trust_env=False).status_code == 200
+
+
+@pytest.mark.parametrize("query", ["format=car", "format=car&entity-bytes=5:-5"])
+def test_a_file_of_one_block_over_and_over(tmp_path: Path, query: str) -> None:
+    """32, 35: of 60 GiB of zeros in three blocks each is read a few times, not as often as the tree names it."""
+    read: list[cid.Cid | str] = []
+
+    class Counted(blocks.BlockStore):
+        def block(self, name: cid.Cid | str, *, limit: int = MIB) -> bytes:
+            read.append(name)
+            assert len(read) < 20
+            return super().block(name, limit=limit)
+
+    name = stores.bomb(tmp_path, levels=1, last=60)[-1][0]
+    app = blockservice.application(Counted(tmp_path))
+    transport = httpx.ASGITransport(app=app)
+
+    async def asked() -> bytes:
+        async with httpx.AsyncClient(transport=transport, base_url="http://h") as client:
+            return (await client.get(f"/ipfs/{name}?{query}")).content
+
+    got = names(asyncio.run(asked()))
+    assert len(got) == len(set(got)) == 3
+    assert got[0] == name

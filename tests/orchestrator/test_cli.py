@@ -167,7 +167,7 @@ def test_warnings_reach_the_terminal(tmp_path: Path) -> None:
     """What goes wrong at a holder is said while it happens: here, training that diverges."""
     result = folkmoot("run", "pool=inprocess", "rounds=1", "task.learning_rate=1e30", "dir=here", cwd=tmp_path)
     assert result.returncode == 0
-    assert "holder-00 did not offer: TrainingError" in result.stdout.replace("\n", " ")
+    assert "holder-00 did not offer: training-failed" in result.stdout.replace("\n", " ")
     assert not list(tmp_path.glob("*.log"))
 
 

@@ -272,9 +272,7 @@ def test_recipients_are_fresh_and_alone(finished: Path) -> None:
 
     kept: list[tuple[str, ...]] = []
     rewrite(finished, repeat)
-    with pytest.raises(
-        errors.AuditError, match="recipient of an earlier round"
-    ):
+    with pytest.raises(errors.AuditError, match="recipient of an earlier round"):
         audit(finished)
     with pytest.raises(statements.errors.StatementError, match="recipients"):
         rewrite(finished, listen)

@@ -10,6 +10,7 @@ import pytest
 
 from ledger import checkpoint, cosignature, keys, memory, merkle, note, witness
 from orchestrator import service
+from tests import runs
 
 ORIGIN = "folkmoot.test/log"
 KEY = keys.SigningKey.generate()
@@ -174,9 +175,50 @@ def test_a_head_without_end(address):
 def test_a_flood_of_connections(address, client):
     """Beyond the limit the answer is 503, and when they are gone all is as before (attack 35)."""
     with contextlib.ExitStack() as stack:
-        for _ in range(service.CONNECTIONS):
-            stack.enter_context(connected(address, b""))
+        for number in range(service.CONNECTIONS):
+            stack.enter_context(runs.connected(address, b"", f"127.0.1.{1 + number // service.EACH}"))
         time.sleep(0.1)
         assert client.get("/a/checkpoint").status_code == 503
     time.sleep(0.1)
     assert client.get("/a/checkpoint").status_code == 404
+
+
+def test_one_address_is_not_all(address, client):
+    """Who opens all the connections it is let gets no more; others are served as ever (attack 35)."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(service.CONNECTIONS + service.EACH):
+            with contextlib.suppress(ConnectionError):
+                last = stack.enter_context(runs.connected(address, b"", "127.0.1.9"))
+        start = time.monotonic()
+        assert heard(last) == b""
+        assert time.monotonic() - start < PATIENCE / 2
+        assert client.get("/a/checkpoint").status_code == 404
+    time.sleep(0.1)
+    asked = b"GET /a/checkpoint HTTP/1.1\r\nHost: w\r\nConnection: close\r\n\r\n"
+    with runs.connected(address, asked, "127.0.1.9") as sock:
+        assert heard(sock).startswith(b"HTTP/1.1 404")
+
+
+LONG = b"X-A: " + b"a" * 20_000 + b"\r\n"
+BOTH = b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize(("lines", "status"), [(LONG, b"431"), (BOTH, b"400")])
+def test_a_head_that_others_may_read_otherwise(address, lines, status):
+    """36: one too long, though it came at once, and one of two lengths, end the connection; nothing behind it is a request."""
+    behind = b"0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: w\r\n\r\n"
+    with connected(address, b"GET /a/checkpoint HTTP/1.1\r\nHost: w\r\n" + lines + b"\r\n" + behind) as sock:
+        said = heard(sock)
+    assert said.startswith(b"HTTP/1.1 " + status)
+    assert said.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_target_that_is_a_whole_url(client, address):
+    """It is taken by its path, whatever host it names; and no address is redirected to where the client says."""
+    assert client.post("/add-checkpoint", content=body(0, 7)).status_code in (200, 409)
+    digest = memory.digest(ORIGIN).encode()
+    for target in (b"http://other.example/", b"HTTPS://h/"):
+        asked = b"GET %s%s/checkpoint HTTP/1.1\r\nHost: w\r\nConnection: close\r\n\r\n" % (target, digest)
+        with connected(address, asked) as sock:
+            assert heard(sock).startswith(b"HTTP/1.1 200")
+    assert client.get(f"/{memory.digest(ORIGIN)}/checkpoint/").status_code == 404

@@ -22,6 +22,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import oid
 
+from client import errors as client_errors
+from client import remote
+from exchange import errors as exchange_errors
+from exchange import gateway
 from orchestrator.serving import server
 from tests import runs
 
@@ -146,6 +150,36 @@ def test_many_at_once(made: runs.Run) -> None:
     assert 200 in {each.status_code for each in found}
 
 
+def test_bodies_that_do_not_come(made: runs.Run) -> None:
+    """One address that begins statements and never ends them takes a quarter of what is answered, no more (attack 35)."""
+    with (
+        runs.serving(made.where.root, requests=16) as where,
+        runs.client(where) as asked,
+        contextlib.ExitStack() as stack,
+    ):
+        runs.wait(asked)
+        for _ in range(40):
+            stack.enter_context(runs.connected(where, HEAD + b"Content-Length: 1000\r\n\r\n{", "127.0.0.5"))
+        time.sleep(0.3)
+        assert {asked.get("/").status_code for _ in range(20)} == {200}
+        for path, status in ((b"/", b"503"), (b"/healthz", b"200")):
+            head = b"GET %s HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n" % path
+            with runs.connected(where, head, "127.0.0.5") as sock:
+                assert runs.heard(sock).split()[1] == status
+
+
+def test_the_health_of_a_service_that_is_full(made: runs.Run) -> None:
+    """Whoever watches the service hears that it lives, also where all that it answers at once is taken."""
+    with runs.serving(made.where.root, requests=2, each=0) as where, runs.client(where) as asked:
+        runs.wait(asked)
+        with contextlib.ExitStack() as stack:
+            for _ in range(2):
+                stack.enter_context(runs.connected(where, HEAD + b"Content-Length: 1000\r\n\r\n{"))
+            time.sleep(0.2)
+            assert asked.get("/").status_code == 503
+            assert asked.get("/healthz").status_code == 200
+
+
 def test_the_rate_of_an_address(made: runs.Run) -> None:
     """Some at once, then so many a second; another address has its own (attack 35)."""
     with runs.serving(made.where.root, burst=20, rate=1.0) as where:
@@ -194,6 +228,32 @@ def test_tls_by_files(made: runs.Run, tmp_path: Path) -> None:
         with runs.connected(where, b"") as sock:
             runs.heard(sock)
         assert time.monotonic() - start < 5 * PATIENCE
+
+
+def test_a_certificate_of_ones_own_is_trusted_by_who_names_it(
+    made: runs.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Holder, gateway and reader go by SSL_CERT_FILE; without it each of them refuses to speak (attack 31)."""
+    line = certified(tmp_path)
+    with runs.serving(made.where.root, line=line) as where:
+        url = f"https://127.0.0.1:{where[1]}"
+        known = ssl.create_default_context(cafile=line.certificate)
+        with httpx.Client(base_url=url, verify=known, trust_env=False) as asked:
+            runs.wait(asked)
+        for trusted in (False, True):
+            if trusted:
+                monkeypatch.setenv("SSL_CERT_FILE", str(line.certificate))
+            with contextlib.closing(remote.Service(url)) as service, gateway.Gateway(url) as held:
+                expected = (
+                    contextlib.nullcontext() if trusted else pytest.raises(client_errors.ServiceError, match="CERT")
+                )
+                with expected:
+                    assert service.append(made.said(made.enrol("alice"), "alice")) == 1
+                expected = (
+                    contextlib.nullcontext() if trusted else pytest.raises(exchange_errors.PeerError, match="CERT")
+                )
+                with expected:
+                    assert held.has(made.parent)
 
 
 def test_a_proxy_that_is_named(made: runs.Run) -> None:

@@ -1,11 +1,12 @@
 """Files that come in over HTTP: only under a signed offer, only those bytes, all of them or nothing."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -14,7 +15,7 @@ import pytest
 from client import update
 from exchange import unixfs
 from ledger import dsse, statements
-from orchestrator.serving import admission
+from orchestrator.serving import admission, intake
 from tests import runs
 
 LARGE = os.urandom(180_000)
@@ -44,6 +45,12 @@ def put(asked: httpx.Client, offer: dsse.Envelope, data: bytes, name: object = N
     return found.status_code, found.json().get("code", "")
 
 
+def begun(run: runs.Run, name: str, data: bytes, sent: bytes) -> bytes:
+    """A put of a member's file as it goes over the line: its head, and so much of its body."""
+    head = f"PUT /ipfs/{unixfs.of(data)} HTTP/1.1\r\nHost: s\r\nContent-Length: {len(data)}\r\n"
+    return f"{head}folkmoot-offer: {runs.header(run.offer(name, data))['folkmoot-offer']}\r\n\r\n".encode() + sent
+
+
 def files(run: runs.Run) -> set[Path]:
     """All files of the store but its lock, staged ones too."""
     return {path for path in (run.where.root / "blocks").rglob("*") if path.is_file() and path.name != "lock"}
@@ -59,6 +66,22 @@ def test_a_file_under_its_offer(run: runs.Run, asked: httpx.Client) -> None:
     assert put(asked, offer, LARGE) == (200, "")
     raw = asked.get(f"/ipfs/{name}", headers={"accept": "application/vnd.ipld.raw"})
     assert raw.content == LARGE
+
+
+def test_a_file_for_a_round_that_opened_a_moment_ago(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the service has judged by is what it goes by from then on, however slow its thread is: a quick holder is not late."""
+    waiting = runs.Run(tmp_path / "waiting", begun=False)
+    tell = intake._settle
+
+    def slowly(outcomes: Sequence[tuple[object, object]]) -> None:
+        tell(outcomes)  # type: ignore[arg-type]  # a job is the module's own
+        time.sleep(0.5 if outcomes else 0.0)
+
+    with runs.serving(waiting.where.root) as where, runs.client(where) as asked:
+        runs.wait(asked)
+        monkeypatch.setattr(intake, "_settle", slowly)
+        waiting.append(waiting.signed(waiting.opening()))
+        assert put(asked, waiting.offer("alice", LARGE), LARGE) == (201, "")
 
 
 def test_a_file_of_many_blocks(tmp_path: Path) -> None:
@@ -140,22 +163,100 @@ def test_a_body_longer_than_announced(run: runs.Run, address: tuple[str, int]) -
 def test_a_client_that_goes_away(run: runs.Run, address: tuple[str, int]) -> None:
     """Half a file is nothing: neither a block nor a staged one, and the slot is free again (attack 2)."""
     before = files(run)
-    head = f"PUT /ipfs/{unixfs.of(LARGE)} HTTP/1.1\r\nHost: s\r\nContent-Length: {len(LARGE)}\r\n"
-    line = f"folkmoot-offer: {runs.header(run.offer('alice', LARGE))['folkmoot-offer']}\r\n\r\n"
     for _ in range(3):
-        with runs.connected(address, (head + line).encode() + LARGE[:100_000]):
+        with runs.connected(address, begun(run, "alice", LARGE, LARGE[:100_000])):
             time.sleep(0.05)
     with runs.client(address) as asked:
+        time.sleep(0.2)
         assert files(run) == before
-        assert put(asked, run.offer("alice", LARGE), LARGE)[0] in (201, 429)
+        assert put(asked, run.offer("alice", LARGE), LARGE) == (201, "")
+
+
+def test_lines_that_break_cost_a_member_nothing(run: runs.Run, address: tuple[str, int]) -> None:
+    """However often its file was cut, or refused since all places were taken, a holder brings it in the end (attack 2)."""
+    whole = bytes(admission.update_limit(len(runs.CHECKPOINT)))
+    for _ in range(8):
+        with runs.connected(address, begun(run, "alice", whole, whole[:-1])):
+            time.sleep(0.1)  # so that it has begun
+    with runs.client(address) as asked:
+        deadline = time.monotonic() + 5
+        while (found := put(asked, run.offer("alice", whole), whole))[0] == 503:
+            assert time.monotonic() < deadline
+        assert found == (201, "")
+
+
+def test_refused_for_want_of_a_place_costs_nothing(run: runs.Run) -> None:
+    """A 503 is not counted against what a member may put (attack 2)."""
+    whole = bytes(admission.update_limit(len(runs.CHECKPOINT)))
+    with runs.serving(run.where.root, puts=1) as where, runs.client(where) as asked:
+        runs.wait(asked)
+        with runs.connected(where, begun(run, "bob", LARGE, b"")) as sock:
+            time.sleep(0.2)
+            assert {put(asked, run.offer("alice", whole), whole) for _ in range(6)} == {(503, "busy")}
+            sock.sendall(LARGE)
+            assert sock.recv(65536).startswith(b"HTTP/1.1 201")
+        assert put(asked, run.offer("alice", whole), whole) == (201, "")
 
 
 def test_a_member_has_so_many_bytes_a_round(run: runs.Run, asked: httpx.Client) -> None:
-    """Over four times the largest update it is 429, also for bytes that were wrong; another member is not concerned."""
+    """Over four times the largest update it is 429; another member is not concerned."""
     size = admission.update_limit(len(runs.CHECKPOINT))
     found = [put(asked, run.offer("alice", bytes([n]) * size), bytes([n]) * size) for n in range(5)]
     assert found == [(201, "")] * 4 + [(429, "quota")]
     assert put(asked, run.offer("bob", b"x"), b"x") == (201, "")
+
+
+def test_wrong_bytes_that_came_whole_count(run: runs.Run, asked: httpx.Client) -> None:
+    """Who sends other bytes than it offered does so four times a round."""
+    size = admission.update_limit(len(runs.CHECKPOINT))
+    offer = run.offer("alice", bytes(size))
+    found = [put(asked, offer, b"!" * size, unixfs.of(bytes(size))) for _ in range(5)]
+    assert found == [(400, "wrong-bytes")] * 4 + [(429, "quota")]
+
+
+def test_a_file_that_is_put_again_is_counted_once(run: runs.Run, asked: httpx.Client) -> None:
+    """Where the service lost what it had, its holder brings it again as often as it takes."""
+    whole = bytes(admission.update_limit(len(runs.CHECKPOINT)))
+    before = files(run)
+    for _ in range(6):
+        assert put(asked, run.offer("alice", whole), whole) == (201, "")
+        for lost in files(run) - before:
+            lost.unlink()
+
+
+def test_places_of_a_member(run: runs.Run) -> None:
+    """One member comes with two files at a time, from wherever; another comes in all the same (attack 35)."""
+    with runs.serving(run.where.root, puts=8) as where, runs.client(where) as asked, contextlib.ExitStack() as stack:
+        runs.wait(asked)
+        for number in range(2):
+            small = b"small %d" % number
+            stack.enter_context(runs.connected(where, begun(run, "alice", small, b""), f"127.0.0.{2 + number}"))
+        time.sleep(0.2)
+        assert put(asked, run.offer("alice", LARGE), LARGE) == (503, "busy")
+        assert put(asked, run.offer("bob", LARGE), LARGE) == (201, "")
+
+
+@pytest.mark.parametrize(("each", "status"), [(256, b"503"), (0, b"201")])
+def test_places_of_an_address(run: runs.Run, each: int, status: bytes) -> None:
+    """One address takes half of all places, behind a proxy that is not named all of them; others come in (attack 35)."""
+    with contextlib.ExitStack() as stack:
+        where = stack.enter_context(runs.serving(run.where.root, puts=4, puts_each=4, each=each))
+        asked = stack.enter_context(runs.client(where))
+        runs.wait(asked)
+        for number in range(2):
+            stack.enter_context(runs.connected(where, begun(run, "alice", b"small %d" % number, b""), "127.0.0.2"))
+        time.sleep(0.2)
+        sock = stack.enter_context(runs.connected(where, begun(run, "bob", b"other", b"other"), "127.0.0.2"))
+        assert sock.recv(65536).split()[1] == status
+        assert put(asked, run.offer("bob", LARGE), LARGE) == (201, "")
+
+
+def test_a_small_file_has_little_time(run: runs.Run, address: tuple[str, int]) -> None:
+    """Who announces a few bytes and brings none is left as early as who brings no statement (attack 31)."""
+    start = time.monotonic()
+    with runs.connected(address, begun(run, "alice", b"few", b"")) as sock:
+        assert runs.heard(sock).startswith(b"HTTP/1.1 408")
+    assert time.monotonic() - start < 5
 
 
 def test_no_update_is_too_large_for_the_service() -> None:

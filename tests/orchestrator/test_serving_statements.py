@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,6 +86,36 @@ def test_a_bad_one_costs_nobody_else(run: runs.Run, asked: httpx.Client) -> None
     assert {each.status_code for each in found[1::2]} <= {200, 401}
     assert sorted(each.json()["seq"] for each in found[::2]) == list(range(8, 28))
     assert history.replay(run.entries()).members.keys() >= set(names)
+
+
+def test_one_member_does_not_fill_the_log(run: runs.Run) -> None:
+    """Beyond some at once a member waits for its turn; others do not, and what it said already has its place (attack 35)."""
+    with runs.serving(run.where.root, said=5, said_rate=0.5) as where, runs.client(where) as asked:
+        runs.wait(asked)
+        said = [run.rotate("carol") for _ in range(6)]
+        found = [post(asked, each) for each in said]
+        assert [each.status_code for each in found] == [200] * 5 + [429]
+        assert found[-1].json()["code"] == "rate"
+        assert found[-1].headers["retry-after"] == "1"
+        assert post(asked, said[0]).json()["seq"] == 8
+        assert post(asked, run.offer("alice", b"sealed")).json()["seq"] == 13
+        time.sleep(2.5)
+        assert post(asked, said[-1]).json()["seq"] == 14
+        assert post(asked, run.rotate("carol")).status_code == 429
+
+
+def test_what_others_sign_in_a_name_does_not_use_it_up(run: runs.Run) -> None:
+    """Refused statements, and the same one over and over, leave their author its turn (attacks 16, 35)."""
+    with runs.serving(run.where.root, said=2, said_rate=0.001) as where, runs.client(where) as asked:
+        runs.wait(asked)
+        forged = dsse.sign(run.offer("alice", b"sealed").payload, run.keys["bob"])
+        assert {code(asked, forged) for _ in range(10)} == {(401, "bad-signature")}
+        envelope = run.rotate("alice")
+        with concurrent.futures.ThreadPoolExecutor(20) as pool:
+            found = list(pool.map(lambda _: post(asked, envelope), range(20)))
+        assert {(each.status_code, each.json()["seq"]) for each in found} == {(200, 8)}
+        assert post(asked, run.offer("alice", b"sealed")).status_code == 200
+        assert post(asked, run.rotate("alice")).status_code == 429
 
 
 def test_who_may_not_speak_here(run: runs.Run, asked: httpx.Client) -> None:
@@ -206,7 +237,7 @@ def test_a_killed_service_has_kept_its_word(run: runs.Run) -> None:
     try:
         with runs.client(("", int(running.stdout.readline().split(":")[3].split('"')[0]))) as asked:
             runs.wait(asked)
-            said = [run.rotate("carol") for _ in range(200)]
+            said = [run.rotate(name) for _ in range(60) for name in ("alice", "bob", "carol")]
             threading.Timer(0.4, lambda: os.kill(running.pid, signal.SIGKILL)).start()
             try:
                 for each in said:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent import futures
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_in_and_out(place: Path) -> None:
     first = json.loads(lines[0])
     assert first == {"cid": NAME, "size": len(LARGE), "file": "large", "pinned": True}
     listed = {json.loads(line)["cid"]: json.loads(line) for line in folkmoot("ls", "s", "--json").stdout.splitlines()}
-    assert listed[NAME] == {"cid": NAME, "size": len(LARGE), "pinned": True}
+    assert listed[NAME] == {"cid": NAME, "size": len(LARGE), "pinned": True, "block": False}
     assert len(listed) == 2
     assert folkmoot("get", NAME, "--store", "s").stdout == f"{NAME}: {len(LARGE):,} bytes\n"
     assert (place / NAME).read_bytes() == LARGE
@@ -182,3 +183,40 @@ def test_ctrl_c_leaves_nothing_half_written(place: Path, what: str) -> None:
     assert "stopped" in told
     assert {path.name for path in place.iterdir()} <= {"large", "pipe", "s"}
     assert not blocks.BlockStore(place / "s").has(unixfs.of(LARGE[: MIB + 5]))
+
+
+def test_a_pipe_is_added_with_its_size(place: Path) -> None:
+    """What is printed is what was stored, not what the system says of a pipe."""
+    os.mkfifo(place / "pipe")
+    with futures.ThreadPoolExecutor(1) as thread:
+        fed = thread.submit((place / "pipe").write_bytes, LARGE)
+        said = json.loads(folkmoot("add", "pipe", "--store", "s", "--json").stdout)
+        assert fed.result(10) == len(LARGE)
+    assert (said["cid"], said["size"]) == (NAME, len(LARGE))
+
+
+def test_what_is_left_of_a_file_is_listed_as_blocks(place: Path) -> None:
+    """37: full leaves without a root are marked, for people and programs."""
+    folkmoot("add", "large", "--store", "s", "--no-pin")
+    stores.path(place / "s", unixfs.of(LARGE)).unlink()
+    lines = folkmoot("ls", "s").stdout.splitlines()
+    assert sorted(line.endswith(" block") for line in lines) == [False, True, True]
+    assert sum(json.loads(line)["block"] for line in folkmoot("ls", "s", "--json").stdout.splitlines()) == 2
+
+
+def test_a_damaged_file_without_a_gateway(place: Path) -> None:
+    """30: `get` says what is wrong, and speaks of nobody else."""
+    folkmoot("add", "large", "--store", "s")
+    stores.damage(place / "s", unixfs.of(LARGE[:MIB]), b"damaged")
+    said = folkmoot("get", NAME, "--store", "s", "-o", "out", code=1).stderr
+    assert "does not hash to its name" in said
+    assert "elsewhere" not in said
+    assert "peer" not in said
+
+
+def test_a_file_that_was_got_has_the_usual_mode(place: Path) -> None:
+    """As any program makes it, by the umask."""
+    folkmoot("add", "large", "--store", "s")
+    folkmoot("get", NAME, "--store", "s", "-o", "out")
+    (place / "beside").touch()
+    assert (place / "out").stat().st_mode == (place / "beside").stat().st_mode

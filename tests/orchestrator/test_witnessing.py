@@ -1,6 +1,7 @@
 """Asking witnesses, of which some are ours behind HTTP and some do what they like."""
 
 import contextlib
+import gzip
 import re
 import socket
 import threading
@@ -14,6 +15,7 @@ from tests import witnesses
 
 ORIGIN = "folkmoot.test/log"
 KEY = keys.SigningKey.generate()
+BOMB = gzip.compress(gzip.compress(bytes(2**26)))
 LOG = note.Verifier(name=ORIGIN, key=KEY.public)
 
 
@@ -67,9 +69,9 @@ def rude(answer):
         thread.join()
 
 
-def response(status, kind, body):
-    head = b"HTTP/1.1 %d X\r\nConnection: close\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
-    return head % (status, kind, len(body)) + body
+def response(status, kind, body, more=b""):
+    head = b"HTTP/1.1 %d X\r\nConnection: close\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s\r\n"
+    return head % (status, kind, len(body), more) + body
 
 
 def test_a_quorum_of_witnesses_endorses(served, record):
@@ -118,6 +120,10 @@ def test_who_cosigned_is_not_asked_again(served, record):
             "no cosignature of witness.test/w",
         ),
         ([response(200, b"text/plain", b"x" * 70_000)], "longer than 65536"),
+        (
+            [response(200, b"text/plain", BOMB, b"Content-Encoding: gzip, gzip\r\n")],
+            "'gzip, gzip', which was not asked",
+        ),
         ([response(302, b"text/plain", b"")], "302"),
         ([response(403, b"text/plain", b"no \x1b[31m")], r"403 'no \\x1b"),
         ([response(409, b"text/plain", b"7\n")], "409"),
@@ -129,7 +135,7 @@ def test_who_cosigned_is_not_asked_again(served, record):
     ],
 )
 def test_a_witness_that_does_what_it_likes(served, record, answer, said):
-    """Silence, nonsense, lies and trickles cost its own line and no more than the time allowed (attacks 31, 44)."""
+    """Silence, nonsense, lies and trickles cost its own line and no more than the time allowed (attacks 25, 31, 44)."""
     good = served("good")
     other = cosignature.Verifier(name="witness.test/w", key=keys.SigningKey.generate().public)
     with rude(answer) as url:

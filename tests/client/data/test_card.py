@@ -17,7 +17,7 @@ task      ward
 examples  113
 inputs    2 columns: age, pressure
 label     class
-classes   well 100 to 999, ill 1 to 9"""
+classes   well: 100 to 999, ill: 1 to 9"""
 
 
 def described(folder: Path, values: np.ndarray, labels: list[str]) -> card.Card:
