@@ -30,6 +30,7 @@ class Memory:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
+        self._there: bool | None = None
 
     def before(self, opening: statements.RoundOpen) -> app.RecordDict:
         """The state that this round starts from; empty in the first one.
@@ -38,7 +39,8 @@ class Memory:
             RefusalError: it is that of a later round: what this one started from is no longer known.
             RecordsError: the file is damaged.
         """
-        if not self._path.exists():
+        self._there = self._path.exists()
+        if not self._there:
             return app.RecordDict()
         about = records.decode(self._path.read_bytes())[ABOUT]
         if about["run"] != opening.run:
@@ -50,15 +52,14 @@ class Memory:
 
     def keep(self, opening: statements.RoundOpen, *, before: bytes, after: app.RecordDict) -> None:
         """Write down, durably, the state around a round; nothing, if there is and was none."""
-        reached = records.encode(after)
-        if not after and not self._path.exists():
+        if not after and not (self._path.exists() if self._there is None else self._there):
             return
         about = {
             "run": opening.run,
             "round": opening.round,
             "parent": opening.parent,
             "before": before,
-            "after": reached,
+            "after": records.encode(after),
         }
         file = records.encode(app.RecordDict({ABOUT: app.ConfigRecord(about)}))
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -35,10 +35,32 @@ READERS: Mapping[str, Callable[[str], Any]] = {
 
 def encode(content: app.RecordDict) -> bytes:
     """The bytes of records; the same records give the same bytes."""
+    return b"".join(pieces(content))
+
+
+def pieces(content: app.RecordDict) -> list[bytes]:
+    """The bytes of records in pieces, those of the arrays as they are."""
     blobs: list[bytes] = []
     head: list[Any] = [[name, *_written(record, blobs)] for name, record in content.items()]
     text = canonical.encode(head, limit=MAX_HEAD)
-    return b"".join((MAGIC, len(text).to_bytes(8, "little"), text, *blobs))
+    return [b"".join((MAGIC, len(text).to_bytes(8, "little"), text)), *blobs]
+
+
+def copied(content: app.RecordDict) -> app.RecordDict:
+    """The same records for somebody else, who may change them; only what cannot change is shared, such as arrays' bytes."""
+    made = app.RecordDict()
+    for name, record in content.items():
+        if isinstance(record, app.ArrayRecord):
+            arrays = {
+                key: app.Array(dtype=a.dtype, shape=tuple(a.shape), stype=a.stype, data=a.data)
+                for key, a in record.items()
+            }
+            made[name] = app.ArrayRecord(arrays, keep_input=False)
+        else:
+            made[name] = type(record)(
+                {key: list(value) if isinstance(value, list) else value for key, value in record.items()}
+            )
+    return made
 
 
 def decode(data: bytes | memoryview) -> app.RecordDict:

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from client import apps, brief, flower_compat, gridnode, gridplan, records
+from client import apps, brief, draws, flower_compat, gridnode, gridplan, records
 from orchestrator import errors, folder, inprocess, phases, pool
 
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # read when flwr is imported
@@ -188,14 +188,15 @@ class FolkmootGrid(serverapp.Grid):  # type: ignore[misc]  # Flower's class is u
         by_name = {self._named(message): message for message in messages}
         said = self._brief(by_name)
         if self._phases is None:
-            came = self._unrecorded(said)
+            with draws.kept():
+                came = self._unrecorded(said)
             return [self._reply(message, *came[name]) for name, message in by_name.items()]
         opening, file = self._phases.open(said)
         # All at once: a phase cannot be resumed, so nothing is gained by appending each answer as it comes.
-        replies = [each for several in self._heard(list(by_name), opening, file) for each in several]
-        self._phases.hear([each.offer or each.decline for each in replies if each.offer or each.decline])
+        with draws.kept():  # a ServerApp draws from the same generators as apps that run here
+            replies = [each for several in self._heard(list(by_name), opening, file) for each in several]
+        harvest = self._phases.settle(replies)
         reasons = {each.member: each.reason for each in replies}
-        harvest = self._phases.seal()
         return [
             self._reply(message, harvest.contents.get(name), reasons.get(name) or harvest.rejected.get(name, ""))
             for name, message in by_name.items()

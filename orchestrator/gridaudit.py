@@ -1,7 +1,7 @@
 """The audit of a run that a Flower strategy led: everything checked but what the strategy computed.
 
     checked   every statement, link and signature; each brief, and that a phase asked exactly those whom it names; each reply
-              opened again from its ciphertext; the verdicts, and the digests of what the strategy was given
+              opened again from its ciphertext; the verdicts, and which replies the strategy was given
     claimed   what the strategy made of it: the next brief is its word (docs/adr/0019). Whoever has the same strategy can run
               it on the opened replies and compare
 
@@ -19,7 +19,7 @@ from exchange import errors as exchange_errors
 from exchange import recipients, unixfs
 from ledger import errors as ledger_errors
 from ledger import history, leaf, merkle, rounds, statements
-from orchestrator import errors, journal, phases, recall, subject
+from orchestrator import errors, harvest, journal, phases, recall, subject
 
 OURS = (client_errors.ClientError, exchange_errors.ExchangeError, ledger_errors.LedgerError)
 MOST_BRIEF = 1 << 34
@@ -201,15 +201,16 @@ class GridAudit:
         if identity is not None:
             if str(recipients.parse_identity(identity).recipient) != record.open.recipients[0]:
                 raise errors.AuditError(f"round {number}: the disclosed identity is not the one it was opened with")
-            again = phases.harvest(record, self._store, identity)
-            verdicts = tuple(sorted(again.digests)), tuple(sorted(again.rejected.items()))
+            again = harvest.gathered(record, self._store, identity)
+            verdicts = tuple(sorted(again.ciphertexts)), tuple(sorted(again.rejected.items()))
             if verdicts != (commit.accepted, commit.rejected):
                 raise errors.AuditError(f"round {number}: other replies open than were accepted", "accepted")
-            if str(unixfs.of(again.encode())) != commit.aggregate:
-                raise errors.AuditError(f"round {number}: the strategy was given something else", "aggregate")
             self._opened += 1
-            self._checked.update({"replies": len(again.digests)})
-        self._store.get(commit.aggregate, limit=phases.MOST_HARVEST)
+            self._checked.update({"replies": len(again.ciphertexts)})
+        given = {name: record.offers[name][1].ciphertext for name in commit.accepted if name in record.sealed}
+        told = harvest.Harvest(contents={}, ciphertexts=given, rejected={})
+        if len(given) != len(commit.accepted) or str(unixfs.of(told.encode())) != commit.aggregate:
+            raise errors.AuditError(f"round {number}: the strategy was given something else", "aggregate")
         self._checked["harvests"] += 1
         self._told(commit.checkpoint, number=number + 1, parent=record.open.parent)
         self._progress(number, number)

@@ -4,54 +4,24 @@
     commit 1 (checkpoint: brief 2) -> open 2 ... -> commit n (checkpoint: the closing brief)
 
 What the strategy made of a phase shows in what it says next, so a phase is committed when the next brief is there. `aggregate`
-names the harvest, which says exactly what the strategy was given:
+names the harvest (orchestrator.harvest), which says exactly what the strategy was given.
 
-    {"format":"folkmoot-harvest/v1","replies":{"node-00":"<hex sha256 of the reply's records>", ...}}
+The ledger grows twice a phase, each time in one transaction: by the commit before and the opening; by offers and the seal.
 
 Reference: docs/protocol.md P27.
 """
 
-import dataclasses
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from client import brief, errors, gridnode, gridplan, records
-from exchange import errors as exchange_errors
-from exchange import places, recipients, sealing
-from exchange import store as stores
-from ledger import canonical, context, dsse, history, keys, rounds, statements, transfers
+from client import brief, gridnode, gridplan
+from exchange import blocks, places, recipients, unixfs
+from ledger import dsse, history, keys, statements, transfers
 from orchestrator import errors as our_errors
-from orchestrator import folder, founding, journal
+from orchestrator import folder, founding, harvest, journal
 
-HARVEST = "folkmoot-harvest/v1"
-MOST_HARVEST = 1 << 26
 DEADLINE = 3600
-REFUSALS = (
-    exchange_errors.BlockMissingError,
-    exchange_errors.BlockCorruptError,
-    exchange_errors.TooLargeError,
-    exchange_errors.SealError,
-    errors.RecordsError,
-)
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Harvest:
-    """What came of a sealed phase.
-
-    Attributes:
-        contents: records by node, of the replies that opened.
-        digests: hex sha256 of the bytes of each.
-        rejected: every other node, with its reason code.
-    """
-
-    contents: Mapping[str, Any]
-    digests: Mapping[str, str]
-    rejected: Mapping[str, str]
-
-    def encode(self) -> bytes:
-        """The file that the commit names."""
-        return canonical.encode({"format": HARVEST, "replies": dict(self.digests)}, limit=MOST_HARVEST)
 
 
 class Phases:
@@ -74,7 +44,7 @@ class Phases:
             )
         self._run = ""
         self._parent = ""
-        self._harvest: Harvest | None = None
+        self._harvest: harvest.Harvest | None = None
 
     @property
     def parent(self) -> str:
@@ -89,7 +59,7 @@ class Phases:
     def open(self, said: brief.Brief) -> tuple[bytes, bytes]:
         """Begin the phase of a brief, the one before being committed: the signed opening, and the brief's file."""
         file = said.encode()
-        self._told(file)
+        before = self._told(file)
         identity = recipients.parse_identity(self._folder.round_identity(said.number))
         opened = statements.RoundOpen(
             author=founding.COORDINATOR,
@@ -104,23 +74,23 @@ class Phases:
             deadline=DEADLINE,
         )
         (envelope,) = self._journal.sign(opened)
-        self._journal.append(envelope)
+        self._journal.append(*before, envelope)
         return envelope.to_bytes(), file
 
-    def hear(self, said: Sequence[bytes]) -> None:
-        """Append nodes' offers and declines."""
-        if said:
-            self._journal.append(*(dsse.Envelope.parse(each) for each in said))
-
-    def seal(self) -> Harvest:
-        """What the replies are, all of which are opened only now."""
+    def settle(self, replies: Sequence[gridnode.Reply]) -> harvest.Harvest:
+        """Store what nodes sealed, append what they say and the seal, and open it: nothing before all of it is durable."""
         known = self._journal.history
-        offers = tuple(sorted(seq for seq, _ in known.offers.values()))
-        self._append(statements.RoundSeal(**self._where(known.round + 1), offers=offers))
+        number = known.round + 1
+        stored = self._put([each.sealed for each in replies if each.sealed])
+        said = [(each, each.offer or each.decline) for each in replies]
+        answers = [(each, dsse.Envelope.parse(text)) for each, text in said if text]
+        offers = tuple(known.size + place for place, (each, _) in enumerate(answers) if each.offer)
+        seal = self._journal.sign(statements.RoundSeal(**self._where(number), offers=offers))
+        self._journal.append(*(envelope for _, envelope in answers), *seal)
         current = self._journal.history.current
         if current is None:
             raise our_errors.RoundError("the phase that was sealed is not there")
-        self._harvest = harvest(current, self._store, self._folder.round_identity(known.round + 1))
+        self._harvest = harvest.gathered(current, self._store, self._folder.round_identity(number), stored)
         return self._harvest
 
     def close(self, final: bytes | None) -> str:
@@ -133,7 +103,7 @@ class Phases:
             if self._harvest is not None:
                 contents = [] if final is None else [final]
                 closing = brief.Brief(number=self.number, parent=self._parent, messages={}, contents=contents)
-                self._told(closing.encode())
+                self._journal.append(*self._told(closing.encode()))
                 self._journal.publish()
             return self._parent
         finally:
@@ -143,35 +113,35 @@ class Phases:
         self._journal.__exit__()
         self._store.close()
 
-    def _told(self, file: bytes) -> None:
-        """Store a brief, and put it on the ledger: with the genesis, or as the outcome of the phase before."""
-        name = str(self._store.put(file))
-        self._store.pin(name)
-        if self._harvest is None:
-            self._found(name)
+    def _put(self, files: Sequence[bytes]) -> dict[str, bytes]:
+        """Files by the CIDs that they were stored under, to stay; stored in one, where the store can."""
+        if isinstance(self._store, blocks.BlockStore):
+            names = [root.cid for root in self._store.pack(map(io.BytesIO, files))]
         else:
-            self._commit(name, self._harvest)
-            self._harvest = None
-        self._parent = name
+            names = [self._store.put(file) for file in files]
+            for name in names:
+                self._store.pin(name)
+        return {str(name): file for name, file in zip(names, files, strict=True)}
 
-    def _found(self, checkpoint: str) -> None:
-        names = node_names(self._plan.nodes)
-        keys_of = {name: self._folder.holder_key(name) for name in names}
-        coordinator = self._folder.coordinator_key()
-        self._journal.append(*founded(self._plan, coordinator, keys_of, checkpoint))
-        self._run = self._journal.history.run or ""
+    def _told(self, file: bytes) -> list[dsse.Envelope]:
+        """Store a brief; what it makes of the phase before, which it is the outcome of, is to be appended next."""
+        (name,) = self._put([file])
+        came, self._harvest, self._parent = self._harvest, None, name
+        if came is not None:
+            return self._committed(name, came)
+        keys_of = {each: self._folder.holder_key(each) for each in node_names(self._plan.nodes)}
+        began = founded(self._plan, self._folder.coordinator_key(), keys_of, name)
+        self._run = began[0].eid
+        return began
 
-    def _commit(self, checkpoint: str, came: Harvest) -> None:
+    def _committed(self, checkpoint: str, came: harvest.Harvest) -> list[dsse.Envelope]:
         number = self._journal.history.round + 1
-        file = came.encode()
-        aggregate = str(self._store.put(file))
-        self._store.pin(aggregate)
         where = self._where(number)
         commit = statements.RoundCommit(
             **where,
-            accepted=tuple(sorted(came.digests)),
+            accepted=tuple(sorted(came.ciphertexts)),
             rejected=tuple(sorted(came.rejected.items())),
-            aggregate=aggregate,
+            aggregate=str(unixfs.of(came.encode())),
             checkpoint=checkpoint,
             correct=0,
             total=1,
@@ -181,10 +151,7 @@ class Phases:
         public = self._plan.disclosure == "public"
         identity = self._folder.round_identity(number)
         disclose = (statements.RoundDisclose(**where, identity=identity),) if public else ()
-        self._journal.append(*self._journal.sign(commit, paid, *disclose))
-
-    def _append(self, *said: statements.Predicate) -> None:
-        self._journal.append(*self._journal.sign(*said))
+        return self._journal.sign(commit, paid, *disclose)
 
     def _where(self, number: int) -> dict[str, Any]:
         return {"author": founding.COORDINATOR, "run": self._run, "round": number}
@@ -203,33 +170,6 @@ def founded(
         author=founding.COORDINATOR, plan=plan.to_record(), key=str(coordinator.public), checkpoint=checkpoint
     )
     return founding.enrolled(dsse.sign(statements.build(genesis), coordinator), coordinator, nodes)
-
-
-def harvest(record: rounds.RoundRecord, store: stores.Store, identity: str) -> Harvest:
-    """What the replies of a sealed phase are: the coordinator opens them, and an auditor again.
-
-    Args:
-        record: the phase.
-        store: where ciphertext is read from.
-        identity: text of the age identity that its replies are sealed to.
-    """
-    readers = [recipients.parse_identity(identity)]
-    contents: dict[str, Any] = {}
-    digests: dict[str, str] = {}
-    rejected = dict.fromkeys(record.open.cohort, "no-offer") | dict.fromkeys(record.declined, "declined")
-    for name in sorted(record.sealed):
-        offer = record.offers[name][1]
-        bound = context.context_digest(offer.run, offer.round, offer.parent, name)
-        try:
-            file = sealing.collect(store, offer.ciphertext, size=offer.size, identities=readers, context=bound)
-            reply = gridnode.opened_file(file, bound)
-            contents[name] = records.decode(reply)
-        except REFUSALS as error:
-            rejected[name] = error.code
-        else:
-            digests[name] = gridnode.digest(reply)
-            del rejected[name]
-    return Harvest(contents=contents, digests=digests, rejected=rejected)
 
 
 def batches(messages: Sequence[Any]) -> list[list[Any]]:

@@ -57,7 +57,7 @@ class Marked(FedAvg):
 def loop(wanted: dict[str, Any]) -> Measured:
     """The floor: the same training and a mean, in one process."""
     torch.manual_seed(0)
-    state, marks = app.network(wanted["kind"]).state_dict(), []
+    state, marks = {name: each.clone() for name, each in app.network(wanted["kind"]).state_dict().items()}, []
     for _ in range(wanted["rounds"] + WARM + 1):
         marks.append(clock.now())
         chosen = random.sample(range(wanted["clients"]), wanted["sample"])

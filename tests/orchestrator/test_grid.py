@@ -144,23 +144,23 @@ def test_a_folder_is_of_one_run_and_an_audit_finds_what_was_changed(tmp_path: Pa
         _led(ours, strategy.FedAvg(), rounds=1)
     with pytest.raises(errors.FolderError, match="holds a run already"):
         grid.FolkmootGrid(CLIENT, nodes=NODES, folder=tmp_path)
-    store = places.open(folder.RunFolder(root=tmp_path).place)
     with journal.published(folder.RunFolder(root=tmp_path).ledger) as log:
         said = [statements.parse(entry.envelope.payload) for entry in log.entries()]
     offer = next(each for each in said if isinstance(each, statements.UpdateOffer))
-    block = next(
-        path
-        for path in tmp_path.rglob("*")
-        if path.is_file() and path.read_bytes() == store.get(offer.ciphertext, limit=10**6)
-    )
-    block.unlink()
-    with pytest.raises(errors.AuditError, match="other replies open than were accepted"):
-        _audited(tmp_path)
+    sealed = places.open(folder.RunFolder(root=tmp_path).place).get(offer.ciphertext, limit=10**6)
+    (pack,) = (each for each in (tmp_path / "blocks" / "packs").iterdir() if sealed in each.read_bytes())
+    whole = pack.read_bytes()
+    for changed in (whole.replace(sealed, bytes(len(sealed))), whole[: whole.index(sealed)]):
+        pack.write_bytes(changed)
+        with pytest.raises(errors.AuditError, match="other replies open than were accepted"):
+            _audited(tmp_path)
+    pack.write_bytes(whole)
+    assert _audited(tmp_path).opened == 2
 
 
 def test_a_reply_belongs_to_one_phase_and_sender() -> None:
     """Attack: a fellow reader passes a reply on as another's; the context inside the seal is the sender's."""
-    sealed = gridnode.sealed_file(b"reply", bytes(32))
+    sealed = bytes(32) + b"reply"
     assert bytes(gridnode.opened_file(sealed, bytes(32))) == b"reply"
     with pytest.raises(client_errors.RecordsError, match="a reply for context 00"):
         gridnode.opened_file(sealed, b"\x01" * 32)
