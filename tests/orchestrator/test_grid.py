@@ -3,6 +3,9 @@
 import logging
 import os
 import random
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -156,6 +159,64 @@ def test_a_folder_is_of_one_run_and_an_audit_finds_what_was_changed(tmp_path: Pa
             _audited(tmp_path)
     pack.write_bytes(whole)
     assert _audited(tmp_path).opened == 2
+
+
+KILLED = """
+import os, signal
+from flwr import app
+from flwr.serverapp import strategy
+from orchestrator import grid
+from tests.orchestrator import test_grid
+
+class Killed(strategy.FedAvg):
+    def aggregate_train(self, server_round, replies):
+        if server_round == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().aggregate_train(server_round, replies)
+
+with grid.FolkmootGrid(test_grid.CLIENT, nodes=test_grid.NODES, folder={folder!r}) as ours:
+    test_grid._led(ours, Killed())
+"""
+
+
+@pytest.mark.usefixtures("here")
+def test_a_run_that_was_killed_audits_to_where_it_was(tmp_path: Path) -> None:
+    """kill -9 between two phases: a published log of the phases committed, and the folder says that it cannot go on."""
+    ended = subprocess.run([sys.executable, "-c", KILLED.format(folder=str(tmp_path))], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    report = _audited(tmp_path)
+    assert (report.phases, report.opened, report.final) == (2, 2, False)
+    with pytest.raises(errors.FolderError, match="of 2 phases, and a strategy cannot resume"):
+        grid.FolkmootGrid(CLIENT, nodes=NODES, folder=tmp_path)
+    assert _audited(tmp_path).head == report.head
+
+
+@pytest.mark.usefixtures("here")
+def test_a_strategy_that_raises_leaves_a_log_that_is_published_to_its_end(tmp_path: Path) -> None:
+    """An exception between a phase and the next: what was asked and replied is committed, under a signed checkpoint."""
+
+    class Broken(strategy.FedAvg):
+        def aggregate_train(self, server_round, replies):
+            raise ZeroDivisionError
+
+    with (
+        pytest.raises(ZeroDivisionError),
+        grid.FolkmootGrid(CLIENT, nodes=NODES, folder=tmp_path) as ours,
+    ):
+        _led(ours, Broken())
+    report = _audited(tmp_path)
+    assert (report.phases, report.opened, report.unsigned, report.final) == (1, 1, 0, False)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("here")
+def test_on_ray_it_comes_to_the_same_bits(tmp_path: Path) -> None:
+    """Two processes play the nodes, an app keeps its state and draws at random: the arrays of one process, and an audit."""
+    with grid.FolkmootGrid(CLIENT, nodes=NODES, folder=tmp_path, workers=2) as ours:
+        found = _led(ours, strategy.FedAvg(), rounds=2, drawing=True)
+    with grid.FolkmootGrid(CLIENT, nodes=NODES) as bare:
+        assert _bytes(found) == _bytes(_led(bare, strategy.FedAvg(), rounds=2, drawing=True))
+    assert _audited(tmp_path).opened == 4
 
 
 def test_a_reply_belongs_to_one_phase_and_sender() -> None:
