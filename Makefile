@@ -69,6 +69,8 @@ bench: $(READY) ## benchmarks with their floors; results in benchmarks/results
 	$(BIN)/folkmoot bench ledger
 	$(BIN)/folkmoot bench exchange
 	$(BIN)/folkmoot bench hostile
+	$(BIN)/folkmoot bench strategies
+	$(BIN)/folkmoot bench flower
 
 chaos: $(READY) ## the long kill -9 run
 	$(BIN)/python -m pytest -m chaos --timeout 1800

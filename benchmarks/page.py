@@ -1,4 +1,4 @@
-"""docs/aggregation.md, its tables and plots, and the table of examples/flower/README.md: made of the benchmarks' JSON.
+"""docs/aggregation.md, its tables and plots, and the tables of examples/flower/README.md: made of the benchmarks' JSON.
 
 python -m benchmarks.page        writes between the marks `<!-- NAME -->` and `<!-- end -->`, and the plots beside
 """
@@ -14,7 +14,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib import figure
 
-from benchmarks import errors, hostile, robustness
+from benchmarks import errors, hostile, robustness, strategies
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -208,11 +208,18 @@ def _hostile() -> str:
     return _rows(header, rows)
 
 
+def _strategies() -> str:
+    """Accuracy of Flower's strategies on its engine and on our grid."""
+    header, *rows = strategies.table(result("strategies"))
+    return _rows(header, rows)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "beyond": _beyond,
     "hostile": _hostile,
     "robustness": _robustness,
     "speed": _speed,
+    "strategies": _strategies,
     "streams": _streams,
 }
 PLOTTED: Mapping[str, Callable[[], figure.Figure]] = {"robustness": _heat, "aggregation": _bars}

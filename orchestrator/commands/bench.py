@@ -40,6 +40,7 @@ def bench() -> None:
     folkmoot bench exchange --quick
     folkmoot bench service --quick
     folkmoot bench hostile --quick
+    folkmoot bench strategies --quick
     folkmoot bench flower --quick
     """  # noqa: D301  click reads the escape
 
@@ -149,6 +150,20 @@ def hostile(out: Path, *, quick: bool, as_json: bool) -> None:
     folkmoot bench hostile --quick --out /tmp/results
     """  # noqa: D301  click reads the escape
     from benchmarks import hostile as suite  # noqa: PLC0415
+
+    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
+
+
+@bench.command()
+@_options("Two of the six, two rounds, in under a minute.")
+def strategies(out: Path, *, quick: bool, as_json: bool) -> None:
+    """What Flower's strategies reach on Flower's engine (set up under .peers/) and on FolkmootGrid, audited: accuracy.
+
+    \b
+    folkmoot bench strategies
+    folkmoot bench strategies --quick --out /tmp/results
+    """  # noqa: D301  click reads the escape
+    from benchmarks import strategies as suite  # noqa: PLC0415
 
     _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
 
