@@ -88,6 +88,16 @@ def digest(source: Source) -> str:
     return hashlib.sha256(canonical.encode(listed)).hexdigest()
 
 
+def require(name: str, agreed: str) -> Source:
+    """The app's source, which is here and is what was agreed on; raises as `load`, and runs nothing."""
+    source = find(name)
+    here = digest(source)
+    if here != agreed:
+        message = f"the app {name} has source {here} here, and {agreed} was agreed on"
+        raise errors.AppError(f"{message}: nothing of it was run")
+    return source
+
+
 @functools.cache
 def load(name: str, agreed: str) -> Any:  # noqa: ANN401  whatever the app's author made
     """The app, imported: its code runs from here on.
@@ -99,24 +109,20 @@ def load(name: str, agreed: str) -> Any:  # noqa: ANN401  whatever the app's aut
     Raises:
         AppError: it is not here, its source is another one, or it cannot be imported.
     """
-    source = find(name)
-    here = digest(source)
-    if here != agreed:
-        message = f"the app {name} has source {here} here, and {agreed} was agreed on"
-        raise errors.AppError(f"{message}: nothing of it was run")
+    source = require(name, agreed)
     if source.root is not None and str(source.root) not in sys.path:
         sys.path.insert(0, str(source.root))
     try:
-        return getattr(_imported(name, source, here), source.attribute)
+        return getattr(_imported(name, source, agreed), source.attribute)
     except Exception as error:
         raise errors.AppError(f"the app {name} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
-def _imported(name: str, source: Source, here: str) -> ModuleType:
+def _imported(name: str, source: Source, agreed: str) -> ModuleType:
     if not name.partition(":")[0].endswith(".py"):
         return importlib.import_module(source.module)
     # A file may have the name of a module that is there already, such as our own `client`; so it gets another.
-    own = f"flower_{here[:8]}_{source.module}"
+    own = f"flower_{agreed[:8]}_{source.module}"
     spec = importlib.util.spec_from_file_location(own, source.folder / f"{source.module}.py")
     if spec is None or spec.loader is None:
         raise ImportError(f"{source.module}.py is no module")

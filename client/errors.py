@@ -3,7 +3,7 @@
 ClientError
 +- PlanError        a run's plan that is not one of ours: a missing, unknown or ill-typed field
 +- TaskError        a task, or a holder of it, that does not exist
-|   +- AppError     a Flower app that is not to be had, is another one than agreed, or says nothing that can be used
+|   +- AppError     exit 2: a Flower app that is not to be had, is another one than agreed, or says nothing that can be used
 +- DataError        a holder's own files that are not what the task takes
 +- CheckpointError  model bytes that are not the checkpoint they were announced as
 +- MomentumError    the holder's own momentum file is damaged
@@ -67,7 +67,13 @@ class RecordsError(ClientError):
 
 
 class AppError(TaskError):
-    """A Flower app that is not to be had, is another one than was agreed on, or says nothing that can be used."""
+    """A Flower app that is not to be had, is another one than was agreed on, or says nothing that can be used.
+
+    Attributes:
+        exit_code: what the command line exits with.
+    """
+
+    exit_code = 2
 
 
 class TrainingError(ClientError):

@@ -36,6 +36,13 @@ class Examples:
 class Program(Protocol):
     """Code that trains and judges in place of our own (client.training)."""
 
+    def named(self) -> str:
+        """What the code is, in words for who is to let it run.
+
+        Raises:
+            TaskError: it is not here, or is another one than was agreed on; nothing of it was run.
+        """
+
     def initial(self) -> torch.Tensor:
         """The weights a run starts from: float32 `(dim,)`."""
 

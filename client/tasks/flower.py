@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from client import errors, task, taskplan
+from client import apps, errors, task, taskplan
 from client.data import schema
 from exchange import errors as exchange_errors
 from exchange import tensors
@@ -80,6 +80,15 @@ class Program:
         from client import flower  # noqa: PLC0415  half a second, which only who trains has to wait for
 
         return flower.Trainer(self._settings, self._seed)
+
+    def named(self) -> str:
+        """The app, in words for who is to let it run.
+
+        Raises:
+            AppError: it is not here, or is another one than was agreed on; nothing of it was run.
+        """
+        apps.require(self._settings.app, self._settings.code)
+        return f"{self._settings.app}, source {self._settings.code}: runs here, with your rights"
 
     def initial(self) -> torch.Tensor:
         """The weights a run starts from: float32 `(dim,)`."""

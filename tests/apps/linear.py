@@ -4,6 +4,8 @@ It imports nothing of folkmoot. A client counts its rounds in its state; the par
 fails, `strange` replies an array too many, and `drawing` trains on rows it draws at random.
 """
 
+from pathlib import Path
+
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
@@ -33,10 +35,16 @@ def rows(partition: int) -> tuple[torch.Tensor, torch.Tensor]:
     return inputs, (inputs @ truth).argmax(1)
 
 
+def place(context: Context) -> int:
+    """The partition: a node's number, or what its own file says."""
+    path = context.node_config.get("data-path")
+    return int(context.node_config["partition-id"] if path is None else Path(str(path)).read_text())
+
+
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Three steps of gradient descent."""
-    config, partition = message.content["config"], int(context.node_config["partition-id"])
+    config, partition = message.content["config"], place(context)
     if config.get("failing") == partition:
         raise RuntimeError("the disk is full")
     seen = int(context.state["seen"]["rounds"]) + 1 if "seen" in context.state else 1
@@ -63,7 +71,7 @@ def evaluate(message: Message, context: Context) -> Message:
     """Accuracy and loss on the partition."""
     model = network()
     model.load_state_dict(message.content["arrays"].to_torch_state_dict())
-    inputs, labels = rows(int(context.node_config["partition-id"]))
+    inputs, labels = rows(place(context))
     with torch.no_grad():
         scores = model(inputs)
     found = {"accuracy": float((scores.argmax(1) == labels).float().mean()), "num-examples": ROWS}

@@ -1,4 +1,4 @@
-"""benchmarks.strategies: Flower's strategies come on our grid to what they come to on Flower's engine, and the record audits."""
+"""benchmarks.strategies: Flower's strategies come to the same on its engine and on our grid, and the record audits."""
 
 import pytest
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.console import Console
 from client import holder
 from orchestrator import config, errors, folder, progress, replay, summary
 from orchestrator import run as main_job
+from tests import moot
 
 ROOT = Path(__file__).parent.parent.parent
 MESSAGES = ("task=flower", "app=tests/apps/linear.py:app", "task.server=tests/apps/linear.py:server")
@@ -105,3 +107,37 @@ def test_another_app_than_agreed_on_stops_the_run(tmp_path: Path) -> None:
     assert plan.to_record()["task"]["code"] == plan.task.code
     assert plan.task.arrays == ("weight <f4 3x12", "bias <f4 3")
     assert dataclasses.replace(plan.task, code="0" * 64).digest() != plan.task.digest()
+
+
+def test_a_holder_joins_with_the_app_and_without_it_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    """Over HTTP, one with the app's own partition, one with a file of its own that only the app reads; and the run audits.
+
+    Who does not have the app, or has another one, is told so in one sentence, and keeps its place.
+    """
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    for each in (here, elsewhere):
+        each.mkdir()
+    shutil.copy(ROOT / "tests/apps/linear.py", here)
+    (here / "mine.txt").write_text("7")
+    app = ("task=flower", "app=linear.py:app", "task.server=linear.py:server", "privacy=none", "rounds=2")
+    run = moot.Moot(here, ["ann", "bo"], *app, "task.holders=2", "cohort.minimum=2", "task.judged=0")
+    try:
+        invited = ("join", run.url, "--invite", run.invitation("bo"), "--data", "shard:1", "--accept")
+        for source, said in (
+            (None, "there is no file linear.py here"),
+            ("print()", "was agreed on: nothing of it was run"),
+        ):
+            if source is not None:
+                (elsewhere / "linear.py").write_text(source)
+            without = moot.Process(elsewhere, f"without-{source is None}", *invited)
+            assert without.ends() == 2, without.said
+            assert said in without.said
+            assert "Traceback" not in without.said
+        holders = [run.join("ann", "--accept"), run.join("bo", "--accept", "--data", "mine.txt")]
+        assert [each.ends() for each in (*holders, run.coordinator)] == [0, 0, 0], run.coordinator.said
+        assert "linear.py:app, source" in holders[0].said
+    finally:
+        run.stop()
+    report = replay.Replay(folder.RunFolder(root=run.root), lambda *_: None).audit()
+    assert report.recomputed == 2
+    assert "2 accepted, 0 not" in holders[1].said

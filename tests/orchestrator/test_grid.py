@@ -181,7 +181,7 @@ with grid.FolkmootGrid(test_grid.CLIENT, nodes=test_grid.NODES, folder={folder!r
 
 @pytest.mark.usefixtures("here")
 def test_a_run_that_was_killed_audits_to_where_it_was(tmp_path: Path) -> None:
-    """kill -9 between two phases: a published log of the phases committed, and the folder says that it cannot go on."""
+    """SIGKILL between two phases: a published log of the phases committed, and the folder says that it cannot go on."""
     ended = subprocess.run([sys.executable, "-c", KILLED.format(folder=str(tmp_path))], check=False)
     assert ended.returncode == -signal.SIGKILL
     report = _audited(tmp_path)
