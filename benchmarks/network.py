@@ -1,9 +1,9 @@
 """What a round costs over a network, beside the same round in one process; and what goes over the wire.
 
-The coordinator and the service are processes of their own. All holders are threads of one more process, each as `folkmoot join`
-has it: its own key, folder, log and connections. They reach the service through a proxy, which counts the bytes of both ways at
-its sockets, heads and all; what TCP and IP put around them is not in it. Everything is on one machine, so a round of many
-holders costs its processors what they would do each on its own.
+The coordinator and the service are processes of their own. The holders are threads of as many more processes as there are
+processors, each as `folkmoot join` has it: its own key, folder, log and connections. They reach the service through a proxy,
+which counts the bytes of both ways at its sockets, heads and all; what TCP and IP put around them is not in it. Everything is
+on one machine, so a round of many holders costs its processors what they would do each on its own.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import itertools
 import multiprocessing
+import os
 import subprocess
 import sys
 import tempfile
@@ -101,12 +102,18 @@ def _over_http(case: Case, rounds: int, where: Path) -> tuple[list[float], list[
     root, names = where / "run", [f"holder-{number:04d}" for number in range(case.holders)]
     with _coordinator(case, rounds, root, names) as ends, service.served(root) as (_, address), Proxy(address) as proxy:
         invitations = [(root / "invites" / name).read_text() for name in names]
-        playing = multiprocessing.get_context("spawn").Process(
-            target=play, args=(f"http://127.0.0.1:{proxy.port}", invitations, where / "holders"), daemon=True
-        )
-        playing.start()
-        marks = [(each, proxy.sent, proxy.received) for each in _commits(root / "metrics.jsonl", rounds, ends)]
-        playing.join(PATIENCE)
+        url, few = f"http://127.0.0.1:{proxy.port}", min(os.cpu_count() or 1, case.holders)
+        playing = [
+            multiprocessing.get_context("spawn").Process(
+                target=play, args=(url, dict(list(enumerate(invitations))[at::few]), where / "holders"), daemon=True
+            )
+            for at in range(few)
+        ]
+        for each in playing:
+            each.start()
+        marks = [(moment, proxy.sent, proxy.received) for moment in _commits(root / "metrics.jsonl", rounds, ends)]
+        for each in playing:
+            each.join(PATIENCE)
     steps = list(itertools.pairwise(marks))
     walls, sent, received = ([float(after[column] - before[column]) for before, after in steps] for column in range(3))
     return walls, sent, received
@@ -158,16 +165,16 @@ def _updates(root: Path, holders: int) -> int:
     return sum([each.size for each in said if isinstance(each, statements.UpdateOffer)][-holders:])
 
 
-def play(url: str, invitations: list[str], root: Path) -> None:
-    """Nothing; all who are invited have taken part to the end, a thread each."""
+def play(url: str, invitations: dict[int, str], root: Path) -> None:
+    """Nothing; all who are invited, each under the number of its shard, have taken part to the end, a thread each."""
     torch.set_num_threads(1)
-    invited = [invitation.Invitation.parse(text) for text in invitations]
+    invited = {number: invitation.Invitation.parse(text) for number, text in invitations.items()}
     # Before any thread starts: a process that one of them forks holds for a moment the locks that all of them hold.
-    for each in invited:
+    for each in invited.values():
         place = home.Home(root=root / each.name)
         with place.held():
             place.keep_invitation(each)
-    parts = [threading.Thread(target=_one, args=(url, each, root, at)) for at, each in enumerate(invited)]
+    parts = [threading.Thread(target=_one, args=(url, each, root, number)) for number, each in invited.items()]
     for part in parts:
         part.start()
     for part in parts:

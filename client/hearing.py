@@ -42,12 +42,15 @@ class Hearing:
         """
         if self._tail is None:
             self._tail = self._service.tail(self._follows.next)
-        event = self._tail.next(seconds)
-        while event is not None:
-            self._take(self._tail, event)
-            event = self._tail.next(0.0)
+        waiting = self._tail.take(seconds)
+        while waiting:
+            for event in waiting:
+                if not self._believed(self._tail, event):
+                    break  # the line begins anew, and what came after it with it
+            waiting = self._tail.take(0.0)
 
-    def _take(self, source: tail.Tail, event: tail.Event) -> None:
+    def _believed(self, source: tail.Tail, event: tail.Event) -> bool:
+        """Whether what came was taken in; else the line is opened anew."""
         before = self._follows.covered.known.size
         try:
             match event:
@@ -64,3 +67,5 @@ class Hearing:
             # What no checkpoint covers may be anybody's invention, so it goes, and is asked for again.
             source.restart(self._follows.drop())
             self._broken(f"not believed: {error}")
+            return False
+        return True

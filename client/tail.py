@@ -88,12 +88,12 @@ class Tail:
         self._events: asyncio.Queue[Event]
         loop.run(self._begin(), 1.0)
 
-    def next(self, seconds: float) -> Event | None:
-        """The next event; None if there is none within `seconds`."""
+    def take(self, seconds: float) -> list[Event]:
+        """All events that wait, at least one; none if there is none within `seconds`."""
         try:
-            return self._loop.run(self._events.get(), seconds)
+            return self._loop.run(self._taken(), seconds)
         except TimeoutError:
-            return None
+            return []
 
     def restart(self, start: int) -> None:
         """Nothing; what was read is dropped, and the line is opened anew from `start` on, after a wait."""
@@ -110,6 +110,13 @@ class Tail:
         if self._task is not None:
             self._loop.run(_ended(self._task), 5.0)
             self._task = None
+
+    async def _taken(self) -> list[Event]:
+        # At one go: a change of threads for each costs more than what is done about an entry.
+        taken = [await self._events.get()]
+        while not self._events.empty():
+            taken.append(self._events.get_nowait())
+        return taken
 
     async def _begin(self, wait: float = 0.0) -> None:
         self._events = asyncio.Queue(WAITING)

@@ -35,6 +35,7 @@ from orchestrator import (
 logger = logging.getLogger(__name__)
 
 PATIENCE = 0.5
+SOON = 1.0
 
 
 class Coordinator:
@@ -160,7 +161,7 @@ class Coordinator:
                         return
                     events.extend(self._perform(effect))
             if self._reception.opened:
-                self._journal.keep_published()  # holders act on nothing that is under no checkpoint
+                self._journal.keep_published(SOON)  # holders act on nothing that is under no checkpoint
             events.extend(self._heard(reply) for reply in self._pool.wait(PATIENCE))
             if self._journal.refresh():
                 self._kept.offered()

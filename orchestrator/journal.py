@@ -1,6 +1,7 @@
 """The coordinator's hand on the ledger: what it signs is admitted by the ledger's own rules before it is appended."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,7 +43,8 @@ class Journal:
         self._witnesses = witnesses
         self._origin = named(path, key.public)
         self._record = record.Record(path, self._origin)
-        self._published = 0
+        self._published = self._own = 0
+        self._released = -math.inf
         self.seconds = 0.0
         try:
             self._require_key()
@@ -119,6 +121,7 @@ class Journal:
         start = time.perf_counter()
         self._acting()
         first = self._record.append(*envelopes, still=still)
+        self._own = self.history.size
         self.seconds += time.perf_counter() - start
         return first
 
@@ -134,12 +137,17 @@ class Journal:
             signed = self._record.log.endorse(note.sign(note.split(signed)[0], [signer], int(time.time())))
         if self._witnesses is not None and (lacking := witnessing.endorse(self._record.log, signed, self._witnesses)):
             logger.warning("%s", lacking)
-        self._published = self.history.size
+        self._published, self._released = self.history.size, time.monotonic()
         self.seconds += time.perf_counter() - start
 
-    def keep_published(self) -> None:
-        """Nothing; all that was read is under a checkpoint of this process."""
-        if self.history.size > self._published:
+    def keep_published(self, patience: float = 0.0) -> None:
+        """Nothing; what was said here is under a checkpoint, and what others said is not without one for long.
+
+        Args:
+            patience: seconds after the last checkpoint that what others said may wait: each costs each holder synced writes.
+        """
+        due = self._own > self._published or time.monotonic() - self._released >= patience
+        if due and self.history.size > self._published:
             self.publish()
 
     def _require_key(self) -> None:

@@ -9,6 +9,7 @@ one meaning of a round (docs/protocol.md P12-P14).
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
@@ -16,7 +17,7 @@ from typing import Any
 
 import torch
 
-from aggregation import credit, lattice, memory
+from aggregation import credit, lattice
 from aggregation import errors as aggregation_errors
 from client import agreement, checkpoint, training, update
 from exchange import errors as exchange_errors
@@ -109,20 +110,16 @@ def settle(
     on = lattice.Lattice(sizes=tuple(s.size for s in agreed.specs), exponents=opening.exponents)
     present = [offer for offer in offers if offer.author not in unavailable]
     rows, refused = _opened(present, agreed, on, identity, store)
-    absent = [name for name in opening.cohort if name not in rows]
-    reasons = {name: "declined" if name in declined else "no-offer" for name in absent} | dict(unavailable)
-    reasons |= {name: error.code for name, error in refused.items()}
+    reasons = {name: "declined" if name in declined else "no-offer" for name in opening.cohort if name not in rows}
+    reasons |= dict(unavailable) | {name: error.code for name, error in refused.items()}
     accepted = tuple(sorted(rows))
     updates = torch.stack([rows[name] for name in accepted]) if rows else torch.empty((0, on.dim), dtype=torch.int16)
 
-    def past() -> memory.Past:
-        limit = max(file_limit(agreed), aggregate.MOST_BYTES)
-        return fold.past(agreed, on, finished, lambda cid: store.get(cid, limit=limit))
-
+    most = max(file_limit(agreed), aggregate.MOST_BYTES)
+    past = functools.partial(fold.past, agreed, on, finished, functools.partial(store.get, limit=most))
     folded = fold.fold(agreed, accepted, updates, identity, past)
-    moved = optimizer.step(
-        agreed, opening, parent, folded.values, lambda cid: store.get(cid, limit=optimizer.limit(agreed))
-    )
+    read_state = functools.partial(store.get, limit=optimizer.limit(agreed))
+    moved = optimizer.step(agreed, opening, parent, folded.values, read_state)
     after = moved.checkpoint_file
     scores = credit.gram_scores(updates, folded.values) if accepted else []
     return Settlement(

@@ -1,17 +1,18 @@
 """A federation of real processes on this machine: a coordinator with its service, and holders that join it over HTTP."""
 
-import contextlib
+import functools
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from tests import between
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 120.0
@@ -131,20 +132,12 @@ class Moot:
         return True
 
 
-class Recorder:
+class Recorder(between.Between):
     """A TCP proxy that keeps every byte that a client sends."""
 
     def __init__(self, url: str) -> None:
-        self._target = (urlsplit(url).hostname, urlsplit(url).port)
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self._sockets = [self._server]
         self.sent: list[bytearray] = []
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.getsockname()[1]}"
+        super().__init__(url, self._both)
 
     @property
     def methods(self) -> set[str]:
@@ -160,34 +153,15 @@ class Recorder:
         """Whether a request that begins so went through."""
         return any(beginning in each for each in self.sent)
 
-    def close(self) -> None:
-        for each in self._sockets:
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-        self._thread.join()
+    def _both(self, near: socket.socket, far: socket.socket) -> tuple[Callable[[], None], Callable[[], None]]:
+        kept = bytearray()
+        self.sent.append(kept)
 
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = self._server.accept()
-                self._sockets.append(near)
-                try:
-                    far = socket.create_connection(self._target)
-                except OSError:  # the service is not there now; so is its proxy
-                    near.close()
-                    continue
-                self._sockets.append(far)
-                kept = bytearray()
-                self.sent.append(kept)
-                threading.Thread(target=_pump, args=(near, far, kept), daemon=True).start()
-                threading.Thread(target=_pump, args=(far, near, bytearray()), daemon=True).start()
+        def keep(data: bytes) -> bool:
+            kept.extend(data)
+            return True
 
-
-def _pump(source: socket.socket, target: socket.socket, kept: bytearray) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            kept += data
-            target.sendall(data)
-    with contextlib.suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
+        return (
+            functools.partial(between.pump, near, far, keep),
+            functools.partial(between.pump, far, near, lambda _: True),
+        )

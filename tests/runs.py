@@ -23,7 +23,7 @@ CHECKPOINT = bytes(range(256)) * (4 * PARAMETERS // 256)
 
 
 class Run:
-    """A founded run of three holders, whose first round, if it has begun, is open to alice and bob, under a published checkpoint."""
+    """A founded run of three holders under a published checkpoint, whose first round, if begun, is open to alice and bob."""
 
     def __init__(
         self,

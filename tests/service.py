@@ -22,16 +22,16 @@ class Line:
         self._note = b""
         self.restarts = 0
 
-    def next(self, seconds: float) -> tail.Event | None:
-        if self._next < len(self._served.leaves):
-            self._next += 1
-            return tail.Leaf(seq=self._next - 1, data=self._served.leaves[self._next - 1])
+    def take(self, seconds: float) -> list[tail.Event]:
+        leaves = self._served.leaves
+        taken: list[tail.Event] = [tail.Leaf(seq=seq, data=leaves[seq]) for seq in range(self._next, len(leaves))]
+        self._next = len(leaves)
         if self._note != self._served.note:
             self._note = self._served.note
-            return tail.Note(data=self._note)
-        if seconds:
+            taken.append(tail.Note(data=self._note))
+        if seconds and not taken:
             self._served.idle()
-        return None
+        return taken
 
     def restart(self, start: int) -> None:
         self._next, self._note = start, b""

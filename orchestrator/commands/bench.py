@@ -96,8 +96,8 @@ def service(out: Path, *, quick: bool, as_json: bool) -> None:
 def rounds(out: Path, *, quick: bool, as_json: bool) -> None:
     """What a round of the main job costs, everything on, beside a plain FedAvg loop; and over HTTP, beside one process.
 
-    Over HTTP the coordinator and the service are processes, and all holders are threads of one more, each with its own key,
-    folder and connections, which go through a proxy that counts bytes.
+    Over HTTP the coordinator and the service are processes, and the holders are threads of as many more as there are
+    processors, each with its own key, folder and connections, which go through a proxy that counts bytes.
 
     \b
     folkmoot bench rounds

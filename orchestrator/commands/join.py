@@ -1,5 +1,6 @@
 """The command `folkmoot join`: take part in a run with one's own data, from anywhere."""
 
+import dataclasses
 import logging
 import signal
 import sys
@@ -13,9 +14,18 @@ from orchestrator.commands import reading, refusal
 if TYPE_CHECKING:
     from client import agreement, home, participation, policy
     from client import task as tasks
-    from orchestrator import presence
+    from orchestrator import admittance, presence
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Consent:
+    """How the holder consents: by a policy, to this run as it stands, or not yet."""
+
+    path: Path | None
+    accept: bool
+    explain: bool
 
 
 @click.command(short_help="Take part in a run with your own data.")
@@ -109,34 +119,40 @@ def join(
     Exit codes: 0 the run is over; 1 your policy refuses the run, the place in it is not to be had, or it is not the run that
     was followed so far; 2 a mistake in the command; 130 stopped by Ctrl-C.
     """  # noqa: D301  click reads the escape
-    from client import participation  # noqa: PLC0415  `--help` need not wait for torch
-    from orchestrator import admittance, presence, progress  # noqa: PLC0415
+    from orchestrator import admittance  # noqa: PLC0415  `--help` need not wait for torch
 
     if data is None:
         raise click.UsageError("--data says what you train on: a path, or shard:0 for a part of the task's own data")
     if policy_file is not None and accept:
         raise click.UsageError("--policy and --accept exclude each other")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    claim = admittance.Claim(invite=invite, name=name, run=run_id, key=key, folder=folder)
+    consent = _Consent(path=policy_file, accept=accept, explain=explain)
     try:
-        place, whose = admittance.found(
-            url, admittance.Claim(invite=invite, name=name, run=run_id, key=key, folder=folder)
-        )
-        with presence.Presence(as_json=as_json, name=whose.name) as show:
-            progress.log_to(show.console, logging.WARNING)
-            admittance.threads(threads)
-            with participation.opened(place, whose, show.heard) as part:
-                agreed = part.agreed()
-                examples = part.examples(data, agreed)
-                show.asked(part.asks(agreed, examples))
-                chosen = _chosen(part, agreed, show, policy_file, accept=accept, explain=explain)
-                if explain:
-                    sys.exit(_explained(part, agreed, show, chosen))
-                _take_part(part, agreed, examples, chosen, show)
+        _enter(url, claim, data, consent, threads=threads, as_json=as_json)
     except KeyboardInterrupt:
         click.echo(f"folkmoot: stopped. To go on: {refusal.again()}", err=True)
         sys.exit(130)
     except refusal.OURS as error:
         refusal.fail(error)
+
+
+def _enter(url: str, claim: "admittance.Claim", data: str, consent: _Consent, *, threads: int, as_json: bool) -> None:
+    from client import participation  # noqa: PLC0415
+    from orchestrator import admittance, presence, progress  # noqa: PLC0415
+
+    place, whose = admittance.found(url, claim)
+    with presence.Presence(as_json=as_json, name=whose.name) as show:
+        progress.log_to(show.console, logging.WARNING)
+        admittance.threads(threads)
+        with participation.opened(place, whose, show.heard) as part:
+            agreed = part.agreed()
+            examples = part.examples(data, agreed)
+            show.asked(part.asks(agreed, examples))
+            chosen = _chosen(part, agreed, show, consent)
+            if consent.explain:
+                sys.exit(_explained(part, agreed, show, chosen))
+            _take_part(part, agreed, examples, chosen, show)
 
 
 def _take_part(
@@ -168,25 +184,22 @@ def _chosen(
     part: "participation.Participation",
     agreed: "agreement.Agreement",
     show: "presence.Presence",
-    path: Path | None,
-    *,
-    accept: bool,
-    explain: bool,
+    consent: _Consent,
 ) -> "policy.Policy":
     """What the holder consents to: a file, or this very run if it says so now."""
     from client import errors as client_errors  # noqa: PLC0415
     from orchestrator import admittance  # noqa: PLC0415
 
     place: home.Home = part.place
-    if path is not None or place.policy.exists():
-        if accept:
+    if consent.path is not None or place.policy.exists():
+        if consent.accept:
             show.said(f"--accept changes nothing in {place.policy}, which is there and holds: see it with --explain")
-        return admittance.read_policy(path or place.policy)
+        return admittance.read_policy(consent.path or place.policy)
     narrowest = part.narrowest(agreed)
-    if explain:
+    if consent.explain:
         show.said("there is no policy yet; one that admits this run and nothing else would say:")
         return narrowest
-    if not accept:
+    if not consent.accept:
         if not sys.stdin.isatty():
             message = (
                 f"nobody can be asked here: write {place.policy}, name a --policy, or --accept this run as it stands"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from client import errors, follower
+from client import errors, follower, hearing
 from ledger import authority, dsse, evidence, keys, leaf, merkle, note, statements
 from ledger import errors as ledger_errors
 from tests import federation, service
@@ -206,3 +206,21 @@ def test_a_copy_that_was_exchanged_is_noticed(
         following(home, world)
     with pytest.raises(errors.HomeError, match="follows the run"):
         follower.Follower("0" * 64, tmp_path / "older", unasked)
+
+
+def test_what_came_after_what_is_not_believed_goes_with_it(
+    tmp_path: Path, world: federation.Federation, served: service.Service
+) -> None:
+    """One false entry costs one question: what the line brought behind it is dropped, and asked for again (attack 31)."""
+    true, said = list(served.leaves), list[str]()
+    served.leaves[5] = true[6]
+
+    def mended(sentence: str) -> None:
+        said.append(sentence)
+        served.leaves[:] = true
+
+    one = following(tmp_path / "one", world)
+    listener = hearing.Hearing(served, one, covered=lambda: None, broken=mended)  # type: ignore[arg-type]
+    listener.listen(0.0)
+    assert len(said) == 1
+    assert one.covered.known.size == len(true)

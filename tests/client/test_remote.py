@@ -176,10 +176,10 @@ def test_a_file_goes_under_its_offer(tmp_path: Path) -> None:
 def heard(line: tail.Tail, count: int) -> list[tail.Event]:
     found: list[tail.Event] = []
     while len(found) < count:
-        event = line.next(5.0)
-        assert event is not None, found
-        found.append(event)
-    return found
+        taken = line.take(5.0)
+        assert taken, found
+        found += taken
+    return found[:count]
 
 
 def test_a_tail_goes_on_where_it_broke() -> None:
@@ -203,11 +203,11 @@ def test_a_tail_that_brought_something_is_asked_again_soon() -> None:
     with asking(*[says(SSE)] * 4, stalls) as (service, _):
         line, waits = service.tail(0), []
         while len(waits) < 4:
-            event = line.next(5.0)
-            if isinstance(event, tail.Broken):
-                waits.append(event.wait)
-                if len(waits) == 3:
-                    line.believed()
+            for event in line.take(5.0):
+                if isinstance(event, tail.Broken):
+                    waits.append(event.wait)
+                    if len(waits) == 3:
+                        line.believed()
     assert waits[0] <= 0.5 <= waits[1] <= 1.0 <= waits[2]
     assert waits[3] <= 0.5
 

@@ -274,24 +274,9 @@ def test_other_addresses_and_methods_count_too(tmp_path: Path) -> None:
     assert got == [404, 404, 404, 405, 405, 429]
 
 
-@contextlib.contextmanager
-def connected(url: str, data: bytes, buffer: int | None = None) -> Iterator[socket.socket]:
+def connected(url: str, data: bytes, buffer: int | None = None) -> contextlib.AbstractContextManager[socket.socket]:
     host, port = url.removeprefix("http://").split(":")
-    with socket.socket() as sock:
-        if buffer is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-        sock.settimeout(10)
-        sock.connect((host, int(port)))
-        sock.sendall(data)
-        yield sock
-
-
-def heard(sock: socket.socket) -> bytes:
-    said = b""
-    with contextlib.suppress(ConnectionError):
-        while data := sock.recv(65536):
-            said += data
-    return said
+    return runs.connected((host, int(port)), data, window=buffer)
 
 
 def request(data: bytes, form: str = "car") -> bytes:
@@ -355,7 +340,7 @@ def test_a_client_that_leaves_little_unread(tmp_path: Path) -> None:
         connected(where, head, buffer=4096) as sock,
     ):
         time.sleep(3 * PATIENCE)
-        assert len(heard(sock)) < 40_000
+        assert len(runs.heard(sock)) < 40_000
 
 
 def test_nothing_is_read_for_a_client_that_is_gone(tmp_path: Path) -> None:
@@ -395,7 +380,7 @@ def test_slow_and_endless_requests(url: str, client: httpx.Client) -> None:
         with contextlib.suppress(ConnectionError):
             for _ in range(100):
                 sock.sendall(b"X-A: " + b"a" * 4096 + b"\r\n")
-        assert heard(sock).startswith((b"HTTP/1.1 400", b""))
+        assert runs.heard(sock).startswith((b"HTTP/1.1 400", b""))
     start = time.monotonic()
     body = b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 10000000000\r\n\r\n"
     with connected(url, body) as sock, contextlib.suppress(ConnectionError):
@@ -415,7 +400,7 @@ def test_floods(url: str) -> None:
             with contextlib.suppress(ConnectionError):
                 last = stack.enter_context(runs.connected((host, int(port)), b"", "127.0.2.1"))
         start = time.monotonic()
-        assert heard(last) == b""
+        assert runs.heard(last) == b""
         assert time.monotonic() - start < PATIENCE / 2
         assert httpx.get(f"{url}{path(SMALL)}?format=raw", trust_env=False).content == SMALL
         for number in range(service.MOST_CONNECTIONS):

@@ -142,6 +142,34 @@ def test_a_checkpoint_covers_what_its_signer_has_judged(where: folder.RunFolder)
         assert not log.refresh()
 
 
+def test_what_others_said_waits_for_a_checkpoint_and_what_the_coordinator_says_does_not(
+    where: folder.RunFolder,
+) -> None:
+    """However fast a log grows, holders keep a checkpoint for each word of the coordinator's, and one a while for the rest."""
+    with journal.Journal(where.ledger, where.coordinator_key()) as log, record.Record(where.ledger) as other:
+        run = other.history.run or ""
+
+        def covered() -> int:
+            other.refresh()
+            return journal.vouched(where.ledger, other.history).size
+
+        log.publish()
+        other.append(enrolment(run, "guest"))
+        assert log.refresh()
+        log.keep_published(60.0)
+        assert covered() == 1
+        said = statements.MemberRole(author="coordinator", run=run, member="guest", role="holder")
+        log.append(*log.sign(said))
+        log.keep_published(60.0)
+        assert covered() == 3
+        other.append(enrolment(run, "another"))
+        assert log.refresh()
+        log.keep_published(60.0)
+        assert covered() == 3
+        log.keep_published(0.0)
+        assert covered() == 4
+
+
 def test_a_coordinator_whose_key_was_changed_stops(where: folder.RunFolder) -> None:
     """Another process has put another key in its place: what this one signs counts no more, and it says so."""
     key, new = where.coordinator_key(), keys.SigningKey.generate()

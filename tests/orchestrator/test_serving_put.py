@@ -69,7 +69,7 @@ def test_a_file_under_its_offer(run: runs.Run, asked: httpx.Client) -> None:
 
 
 def test_a_file_for_a_round_that_opened_a_moment_ago(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the service has judged by is what it goes by from then on, however slow its thread is: a quick holder is not late."""
+    """What the service has judged by it goes by from then on, however slow its thread is: a quick holder is not late."""
     waiting = runs.Run(tmp_path / "waiting", begun=False)
     tell = intake._settle
 
