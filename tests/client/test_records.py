@@ -38,6 +38,27 @@ def test_records_are_read_back_as_they_were(metrics: dict, config: dict, shape: 
     assert records.encode(again) == data
 
 
+def test_a_copy_is_somebody_elses() -> None:
+    """What one client does to its message, no other sees: arrays, lists and names of it are its own."""
+    content = app.RecordDict(
+        {
+            "a": app.ArrayRecord({"w": app.Array(np.zeros(2))}),
+            "m": app.MetricRecord({"losses": [1.0, 2.0]}),
+            "c": app.ConfigRecord({"names": ["a"], "lr": 0.5}),
+        }
+    )
+    before = records.encode(content)
+    copy = records.copied(content)
+    assert records.encode(copy) == before
+    copy["a"]["w"].data = b"other"
+    copy["a"]["v"] = app.Array(np.ones(1))
+    copy["m"]["losses"].append(3.0)
+    copy["c"]["names"].append("b")
+    copy["c"]["lr"] = 0.1
+    del copy["m"]
+    assert records.encode(content) == before
+
+
 @given(st.data())
 def test_other_bytes_are_refused_or_are_another_content(data: st.DataObject) -> None:
     """A byte changed is never read as the same records, and no byte makes it fail otherwise than with RecordsError."""

@@ -1,5 +1,6 @@
 """A Flower ClientApp, unmodified, as the trainer of a run: it trains, survives a crash, and audits without flwr."""
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -130,7 +131,9 @@ def test_a_holder_joins_with_the_app_and_without_it_is_refused_before_anything_i
             if source is not None:
                 (elsewhere / "linear.py").write_text(source)
             without = moot.Process(elsewhere, f"without-{source is None}", *invited)
-            assert without.ends() == 2, without.said
+            with contextlib.ExitStack() as last:
+                last.callback(without.kill)
+                assert without.ends() == 2, without.said
             assert said in without.said
             assert "Traceback" not in without.said
         holders = [run.join("ann", "--accept"), run.join("bo", "--accept", "--data", "mine.txt")]

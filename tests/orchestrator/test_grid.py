@@ -1,5 +1,6 @@
 """Flower's strategies on our grid come to what they come to on a plain loop, bit for bit, and the record of it audits."""
 
+import dataclasses
 import logging
 import os
 import random
@@ -21,7 +22,7 @@ from client import apps, brief, gridnode, records
 from client import errors as client_errors
 from exchange import places
 from ledger import statements
-from orchestrator import errors, folder, grid, gridaudit, journal
+from orchestrator import errors, folder, grid, gridaudit, harvest, journal
 
 CLIENT = "tests/apps/linear.py:app"
 STRATEGIES: dict[str, Callable[[], strategy.Strategy]] = {
@@ -159,6 +160,19 @@ def test_a_folder_is_of_one_run_and_an_audit_finds_what_was_changed(tmp_path: Pa
             _audited(tmp_path)
     pack.write_bytes(whole)
     assert _audited(tmp_path).opened == 2
+
+
+@pytest.mark.usefixtures("here")
+def test_a_commit_that_names_another_harvest_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attack: a coordinator says on the ledger that its strategy was given other replies than were sealed."""
+    honest = harvest.Harvest.encode
+    with monkeypatch.context() as patched, grid.FolkmootGrid(CLIENT, nodes=NODES, folder=tmp_path) as ours:
+        patched.setattr(
+            harvest.Harvest, "encode", lambda told: honest(dataclasses.replace(told, ciphertexts={"node-00": ""}))
+        )
+        _led(ours, strategy.FedAvg(), rounds=1)
+    with pytest.raises(errors.AuditError, match="the strategy was given something else"):
+        _audited(tmp_path)
 
 
 KILLED = """
