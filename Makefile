@@ -8,6 +8,7 @@ PEERS := .peers/byzfl/.0.0.11
 VERIFIERS := .peers/verifiers/.ready
 ACCOUNTING := .peers/accounting/.ready
 NODES := .peers/ipfs/.ready
+FLOWERS := .peers/flwr-1.40/.1.40.0 .peers/flwr-1.42/.1.42.0
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint bench peers tables chaos fuzz coverage readme clean
@@ -26,7 +27,7 @@ $(READY): pyproject.toml constraints.txt
 run: $(READY) ## the main job: train on real data, two of ten holders hostile
 	$(BIN)/folkmoot run
 
-test: lint $(PEERS) $(VERIFIERS) $(ACCOUNTING) $(NODES) ## ruff, mypy, import-linter, pytest
+test: lint $(PEERS) $(VERIFIERS) $(ACCOUNTING) $(NODES) $(FLOWERS) ## ruff, mypy, import-linter, pytest
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
 
 lint: $(READY) ## ruff, mypy, import-linter
@@ -48,14 +49,17 @@ $(ACCOUNTING): $(READY) tests/ledger/accounting.txt
 	if command -v npm >/dev/null; then $(BIN)/python -m benchmarks.peers distribution typage; fi
 	touch $(ACCOUNTING)
 
+$(FLOWERS): $(READY)
+	$(BIN)/python -m benchmarks.peers flwr-1.40 flwr-1.42
+
 # js-ipfs comes by npm, where there is one; the tests that need a node are skipped elsewhere.
 $(NODES): $(READY) $(wildcard tests/ipfs/*)
 	if command -v npm >/dev/null; then $(BIN)/python -m benchmarks.peers ipfs; else mkdir -p $(@D); fi
 	touch $(NODES)
 
-peers: $(PEERS) $(VERIFIERS) $(ACCOUNTING) $(NODES) ## set up the peers that tests and benchmarks compare with, in .peers/
+peers: $(PEERS) $(VERIFIERS) $(ACCOUNTING) $(NODES) $(FLOWERS) ## set up the peers that tests and benchmarks compare with, in .peers/
 
-tables: $(READY) ## docs/aggregation.md: its tables and plots, from the benchmarks' JSON
+tables: $(READY) ## docs/aggregation.md and examples/flower: tables and plots, from the benchmarks' JSON
 	$(BIN)/python -m benchmarks.page
 
 bench: $(READY) ## benchmarks with their floors; results in benchmarks/results
@@ -64,6 +68,9 @@ bench: $(READY) ## benchmarks with their floors; results in benchmarks/results
 	$(BIN)/folkmoot bench robustness
 	$(BIN)/folkmoot bench ledger
 	$(BIN)/folkmoot bench exchange
+	$(BIN)/folkmoot bench hostile
+	$(BIN)/folkmoot bench strategies
+	$(BIN)/folkmoot bench flower
 
 chaos: $(READY) ## the long kill -9 run
 	$(BIN)/python -m pytest -m chaos --timeout 1800

@@ -1,4 +1,4 @@
-"""docs/aggregation.md: its tables and plots, made of the benchmarks' JSON.
+"""docs/aggregation.md, its tables and plots, and the tables of examples/flower/README.md: made of the benchmarks' JSON.
 
 python -m benchmarks.page        writes between the marks `<!-- NAME -->` and `<!-- end -->`, and the plots beside
 """
@@ -14,11 +14,12 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib import figure
 
-from benchmarks import errors, robustness
+from benchmarks import errors, hostile, robustness, strategies
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "aggregation.md"
+PAGES = (PAGE, ROOT / "examples" / "flower" / "README.md")
 PLOTS = ROOT / "docs" / "plots"
 MARK = re.compile(r"(<!-- (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 INK = "#1f3a5f"
@@ -201,10 +202,24 @@ def _bars() -> figure.Figure:
     return drawn
 
 
+def _hostile() -> str:
+    """Accuracy with one hostile client of ten, or that the run dies."""
+    header, *rows = hostile.table(result("hostile"))
+    return _rows(header, rows)
+
+
+def _strategies() -> str:
+    """Accuracy of Flower's strategies on its engine and on our grid."""
+    header, *rows = strategies.table(result("strategies"))
+    return _rows(header, rows)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "beyond": _beyond,
+    "hostile": _hostile,
     "robustness": _robustness,
     "speed": _speed,
+    "strategies": _strategies,
     "streams": _streams,
 }
 PLOTTED: Mapping[str, Callable[[], figure.Figure]] = {"robustness": _heat, "aggregation": _bars}
@@ -213,11 +228,12 @@ PLOTTED: Mapping[str, Callable[[], figure.Figure]] = {"robustness": _heat, "aggr
 def main() -> None:
     """Write the page and its plots."""
     try:
-        PAGE.write_text(page(PAGE.read_text()))
+        for path in PAGES:
+            path.write_text(page(path.read_text()))
         made = draw(PLOTS)
     except errors.BenchmarkError as error:
         sys.exit(f"benchmarks.page: {error}")
-    print(PAGE.relative_to(ROOT), *(path.relative_to(ROOT) for path in made))  # noqa: T201  its output
+    print(*(path.relative_to(ROOT) for path in PAGES), *(path.relative_to(ROOT) for path in made))  # noqa: T201  its output
 
 
 if __name__ == "__main__":

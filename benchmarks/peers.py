@@ -2,6 +2,8 @@
 
     .peers/byzfl        the package alone, beside our torch: its declared dependencies would replace torch by a CUDA build
     .peers/flwr         a virtual environment: flwr pins packages that we pin otherwise
+    .peers/engine       a virtual environment: Flower's simulation engine with the ray that it pins, and our torch behind it
+    .peers/flwr-1.40    the package alone, beside our own; likewise each minor that we work with and do not pin
     .peers/verifiers    a virtual environment: what checks our log in tests; some of it is under the GPL, so nothing imports it
     .peers/accounting   a virtual environment: beancount, whose checker tests call; it is under the GPL
     .peers/distribution a folder of npm: @openzeppelin/merkle-tree, to which tests give the list for a distribution
@@ -18,8 +20,10 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import venv
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +31,21 @@ from benchmarks import errors
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / ".peers"
-VERSIONS: Mapping[str, str] = {"byzfl": "0.0.11", "flwr": "1.41.0"}
+VERSIONS: Mapping[str, str] = {"byzfl": "0.0.11", "engine": "1.41.0", "flwr": "1.41.0"}
+NAMES: Mapping[str, str] = {"engine": "flwr[simulation]"}
+"""What a peer is called by pip, where that is not its name here."""
 PINNED: Mapping[str, Path] = {
     "verifiers": ROOT / "tests/ledger/interop/requirements.txt",
     "accounting": ROOT / "tests/ledger/accounting.txt",
 }
 """Peers of several packages: all of them and what they need, each in one version."""
-BESIDE: Mapping[str, str] = {"byzfl": f"byzfl=={VERSIONS['byzfl']}", "fuzz": "atheris==3.0.0"}
+FLOWERS = ("flwr-1.40", "flwr-1.42")
+BESIDE: Mapping[str, str] = {
+    "byzfl": f"byzfl=={VERSIONS['byzfl']}",
+    "fuzz": "atheris==3.0.0",
+    "flwr-1.40": "flwr==1.40.0",
+    "flwr-1.42": "flwr==1.42.0",
+}
 """Peers that run in our environment, without what they declare to need."""
 NODE: Mapping[str, str] = {
     "distribution": "@openzeppelin/merkle-tree@1.0.8",
@@ -65,8 +77,11 @@ def install(name: str) -> Path:
             venv.create(where, with_pip=True, clear=True)
             # aics-witness asks for Python 3.12, and runs on 3.11.
             whole = ("--no-deps", "--ignore-requires-python", "--requirement", str(pinned))
-            wanted = whole if pinned else (f"{name}=={version}",)
+            wanted = whole if pinned else (f"{NAMES.get(name, name)}=={version}", f"numpy=={metadata.version('numpy')}")
             _pip(where / "bin" / "python", *wanted)
+            if name == "engine":  # its own packages come first, and what it lacks, which is torch, it finds with us
+                (ours, theirs) = (sysconfig.get_path("purelib", vars=each) for each in ({}, {"base": str(where)}))
+                Path(theirs, "zz_beside.pth").write_text(f"{ours}\n")
         done.touch()
     return where
 
@@ -89,6 +104,38 @@ def measure(name: str, request: Mapping[str, Any]) -> dict[str, Any]:
     )
     if ran.returncode:
         raise errors.PeerError(f"{name} failed: {ran.stderr.strip()[-400:]}")
+    answer: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    return answer
+
+
+def answered(script: Path, *beside: str) -> dict[str, Any]:
+    """What a script of ours answers, with these peers in front of our own packages.
+
+    Raises:
+        PeerError: one cannot be installed, or the script fails; the message ends with what it said.
+    """
+    folders = [*(str(install(name)) for name in beside), str(ROOT)]
+    found = {"PYTHONPATH": os.pathsep.join(folders), "PYTHONWARNINGS": "ignore"}
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, env=os.environ | found)
+    if ran.returncode:
+        raise errors.PeerError(f"{script.name} with {', '.join(beside)} failed: {ran.stderr.strip()[-400:]}")
+    answer: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    return answer
+
+
+def timed(script: Path, request: Mapping[str, Any], *, peer: str = "") -> dict[str, Any]:
+    """What a script answers to `request` in a process of its own: in a peer's environment, or in ours.
+
+    Raises:
+        PeerError: it fails, or the peer cannot be installed; the message ends with what it said.
+    """
+    python = str(install(peer) / "bin" / "python") if peer else sys.executable
+    found = {"PYTHONPATH": "" if peer else str(ROOT), "PYTHONWARNINGS": "ignore"}
+    ran = subprocess.run(
+        [python, script, json.dumps(request)], capture_output=True, text=True, check=False, env=os.environ | found
+    )
+    if ran.returncode:
+        raise errors.PeerError(f"{script.name} for {peer or 'us'} failed: {ran.stderr.strip()[-400:]}")
     answer: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
     return answer
 

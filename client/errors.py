@@ -3,9 +3,11 @@
 ClientError
 +- PlanError        a run's plan that is not one of ours: a missing, unknown or ill-typed field
 +- TaskError        a task, or a holder of it, that does not exist
+|   +- AppError     exit 2: a Flower app that is not to be had, is another one than agreed, or says nothing that can be used
 +- DataError        a holder's own files that are not what the task takes
 +- CheckpointError  model bytes that are not the checkpoint they were announced as
 +- MomentumError    the holder's own momentum file is damaged
++- RecordsError     bytes that are no records of Flower's in our one form
 +- TrainingError    local training gave a value that is not finite
 +- InvitationError  a line that is no invitation to a run
 +- HomeError        exit 2: a holder's folder that is busy, of another member, or that lacks what it had
@@ -56,6 +58,22 @@ class CheckpointError(ClientError):
 
 class MomentumError(ClientError):
     """A holder's file of momentum that is not one: a fault of its machine."""
+
+
+class RecordsError(ClientError):
+    """Bytes that are no records of Flower's in our one form."""
+
+    code = "records"
+
+
+class AppError(TaskError):
+    """A Flower app that is not to be had, is another one than was agreed on, or says nothing that can be used.
+
+    Attributes:
+        exit_code: what the command line exits with.
+    """
+
+    exit_code = 2
 
 
 class TrainingError(ClientError):

@@ -86,6 +86,7 @@ class Holder:
         self._agreed = agreed
         self._store = store
         self._outbox = outbox.Outbox(outbox_path)
+        self._folder = momentum_path.parent
         self._memory = momentum.Memory(momentum_path, sum(s.size for s in agreed.specs))
         self._model = model
         self._examples = examples.to(model.weights.device)
@@ -165,7 +166,9 @@ class Holder:
 
     def _delta(self, opening: statements.RoundOpen, start: checkpoint.Checkpoint) -> torch.Tensor:
         """What this round's training changed: float32 `(dim,)`."""
-        agreed = self._agreed.plan
+        agreed, program = self._agreed.plan, self._agreed.task.program
+        if program is not None:
+            return program.train(start.weights, self._training_examples(), opening, self._folder)
         batches = seeds.generator(agreed.seed, round_number=opening.round, member=self.name, purpose="batches")
         return training.train(self._model, start.weights, self._training_examples(), agreed.task, batches).delta
 

@@ -15,6 +15,8 @@ from client import checkpoint, errors, holder, seeds, task, update
 from exchange import pieces, tensors, unixfs
 from ledger import context, statements
 
+ON_EXAMPLES = frozenset(("backdoor", "label_flip"))
+"""Behaviours that change the holder's examples, which a program of others' would not notice."""
 SCALE = 10.0
 
 

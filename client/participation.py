@@ -115,7 +115,9 @@ class Participation:
         described = {
             f"data: {line[:10].strip()}": line[10:] for line in card.describe(examples, agreed.task).text.splitlines()
         }
-        return described | dict(terms.words(agreed, known))
+        program = agreed.task.program
+        code = {} if program is None else {"code": program.named()}
+        return described | code | dict(terms.words(agreed, known))
 
     def narrowest(self, agreed: agreement.Agreement) -> policy.Policy:
         """The policy that admits this run and nothing else, for a year."""

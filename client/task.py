@@ -2,12 +2,15 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import nn
 
 from client.data import schema
 from exchange import tensors
+from ledger import statements
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,42 @@ class Examples:
         return Examples(inputs=self.inputs.to(device), labels=self.labels.to(device))
 
 
+class Program(Protocol):
+    """Code that trains and judges in place of our own (client.training)."""
+
+    def named(self) -> str:
+        """What the code is, in words for who is to let it run.
+
+        Raises:
+            TaskError: it is not here, or is another one than was agreed on; nothing of it was run.
+        """
+
+    def initial(self) -> torch.Tensor:
+        """The weights a run starts from: float32 `(dim,)`."""
+
+    def train(
+        self, start: torch.Tensor, examples: Examples, opening: statements.RoundOpen, folder: Path
+    ) -> torch.Tensor:
+        """What this round's training changed: float32 `(dim,)`.
+
+        Args:
+            start: float32 `(dim,)`, the checkpoint of the round.
+            examples: the holder's.
+            opening: the round.
+            folder: the holder's own, where the code's memory is kept.
+
+        Raises:
+            RefusalError: the code failed, or what it gave is no model of this run.
+            TrainingError: it gave numbers that are not finite.
+        """
+
+    def judge(self, weights: torch.Tensor) -> tuple[int, int, float]:
+        """Right answers, examples, and mean loss in nats of float32 `(dim,)` weights, as the code says."""
+
+    def own(self, path: Path) -> Examples:
+        """A holder's own data."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """What a run trains.
@@ -43,6 +82,7 @@ class Task:
         test: the public examples that no holder trains on, where every installation has them.
         own: whether there are no shards: each holder brings its own data.
         test_file: CID of a file with them in the run's store, where not; else empty.
+        program: what trains and judges in place of our own code; None for our own.
     """
 
     name: str
@@ -53,6 +93,7 @@ class Task:
     test: Callable[[], Examples]
     own: bool = False
     test_file: str = ""
+    program: Program | None = None
 
 
 def specs(model: nn.Module) -> tuple[tensors.TensorSpec, ...]:

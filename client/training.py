@@ -7,7 +7,7 @@ is two lines rather than `torch.optim.SGD` because the latter imports torch's co
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -67,6 +67,8 @@ class FlatModel:
 
 def initial(made: task.Task, *, seed: int) -> torch.Tensor:
     """The weights a run starts from: float32 `(dim,)`, drawn by the model's own initialisation from `seed`."""
+    if made.program is not None:
+        return made.program.initial()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return FlatModel(made.model(), torch.device("cpu")).weights
@@ -131,3 +133,11 @@ def evaluate(model: FlatModel, weights: torch.Tensor, examples: task.Examples) -
         output = model.module(examples.inputs)
         loss = functional.cross_entropy(output, examples.labels)
     return Judged(correct=int((output.argmax(1) == examples.labels).sum()), total=len(examples), loss=float(loss))
+
+
+def judge(made: task.Task, model: FlatModel, weights: torch.Tensor, test: Callable[[], task.Examples]) -> Judged:
+    """What `weights`, float32 `(dim,)`, are worth: on the public test set, or as the task's own program says."""
+    if made.program is None:
+        return evaluate(model, weights, test())
+    correct, total, loss = made.program.judge(weights)
+    return Judged(correct=correct, total=total, loss=loss)

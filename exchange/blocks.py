@@ -2,6 +2,7 @@
 
     <folder>/blocks/<2 characters>/<cid>    the blocks (exchange.shelf), with tmp/ and usage beside them
     <folder>/blocks/pins/<cid>              what must stay (exchange.pins)
+    <folder>/blocks/packs/<random>.car      small files that were put together (exchange.packs)
     <folder>/blocks/owed/<cid>              what a node has yet to be given (exchange.copies)
     <folder>/blocks/lock                    held together by who writes, alone by who collects (exchange.collection)
 
@@ -10,7 +11,7 @@ it is read ends in BlockMissingError. Nothing that is read is trusted: every blo
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -62,9 +63,25 @@ class BlockStore:
         with self.writing() as target:
             return unixfs.build(file, target.put).cid
 
+    def pack(self, files: Iterable[BinaryIO]) -> list[unixfs.Root]:
+        """Name and size of each of `files`: as `put_file`, but all in one file of ours, written and synced once.
+
+        What is packed is not collected, and nothing of it is there before all of it is.
+
+        Raises:
+            QuotaError, StoreError: as `put` does; nothing was stored.
+        """
+        with self._locked(), writer.Packer(self._shelf) as target:
+            return [unixfs.build(file, target.put) for file in files]
+
     @contextlib.contextmanager
     def writing(self) -> Iterator[writer.Writer]:
         """Blocks one by one, safe from collection from here on; durable, names too, when this ends without an error."""
+        with self._locked(), writer.Writer(self._shelf) as target:
+            yield target
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
             with shelf.reporting(f"write to {self.folder}"):
                 self._shelf.staging.mkdir(parents=True, exist_ok=True)
@@ -72,7 +89,7 @@ class BlockStore:
                 with contextlib.suppress(errors.BusyError), lock.alone(self._lock, wait=0):
                     self._shelf.sweep()
                 stack.enter_context(lock.shared(self._lock))
-            yield stack.enter_context(writer.Writer(self._shelf))
+            yield
 
     def get(self, cid: cids.Cid | str, *, limit: int) -> bytes:
         """The bytes of the file `cid`, every block of it verified.

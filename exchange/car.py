@@ -32,11 +32,21 @@ def encode(roots: Sequence[cids.Cid], content: Iterable[tuple[cids.Cid, bytes | 
 
     Reference: CAR v1; docs/protocol.md P21.
     """
-    head = _header(roots)
-    yield nodes.varint(len(head)) + head
+    yield head(roots)
     for name, block in content:
-        yield nodes.varint(cids.BINARY_SIZE + len(block)) + bytes(name)
+        yield section(name, len(block))
         yield bytes(block)  # no copy of what is `bytes`
+
+
+def head(roots: Sequence[cids.Cid]) -> bytes:
+    """What a CAR file of these roots begins with."""
+    written = _header(roots)
+    return nodes.varint(len(written)) + written
+
+
+def section(name: cids.Cid, size: int) -> bytes:
+    """What stands before a block of `size` bytes."""
+    return nodes.varint(cids.BINARY_SIZE + size) + bytes(name)
 
 
 def write(roots: Sequence[cids.Cid], fetch: assembly.Fetch, sink: BinaryIO) -> int:
@@ -116,14 +126,19 @@ def roots(file: BinaryIO) -> tuple[cids.Cid, ...]:
 def rest(file: BinaryIO, *, limit: int | None = None) -> Iterator[tuple[cids.Cid, bytes]]:
     """What `sections` gives, where `roots` has read the header."""
     total = 0
-    while (size := _length(file, _MAX_SECTION)) is not None:
-        total += size
+    for name, size in lengths(file):
+        total += cids.BINARY_SIZE + size
         if limit is not None and total > limit:
             raise errors.TooLargeError(f"CAR file has sections of {total} bytes, expected at most {limit}")
+        yield name, _exactly(file, size)
+
+
+def lengths(file: BinaryIO) -> Iterator[tuple[cids.Cid, int]]:
+    """Name and length of each block, where `roots` has read the header; whoever takes one reads it, or seeks beyond it."""
+    while (size := _length(file, _MAX_SECTION)) is not None:
         if size < cids.BINARY_SIZE:
             raise errors.CarError(f"CAR section of {size} bytes, expected at least the {cids.BINARY_SIZE} of a CID")
-        name = _name(_exactly(file, cids.BINARY_SIZE))
-        yield name, _exactly(file, size - cids.BINARY_SIZE)
+        yield _name(_exactly(file, cids.BINARY_SIZE)), size - cids.BINARY_SIZE
 
 
 def _once(names: Sequence[cids.Cid], fetch: assembly.Fetch) -> Iterator[tuple[cids.Cid, bytes]]:

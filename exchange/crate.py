@@ -6,7 +6,7 @@ Who opens one reads it to its end once: framing, names, order, the hash of each 
 in the memory of 13 bytes for each, and hashed again. What was asked for is noted, so that what nobody needs can be refused.
 Nothing is unpacked anywhere.
 
-Reference: IPLD, "Content Addressable aRchives (CAR) v1"; docs/protocol.md P29; P21 for CAR files.
+Reference: IPLD, "Content Addressable aRchives (CAR) v1"; docs/protocol.md P28; P21 for CAR files.
 """
 
 import array
@@ -37,7 +37,7 @@ def encode(root: cids.Cid, names: Iterable[cids.Cid], fetch: assembly.Fetch) -> 
         CarError: there are more than `MAX_BLOCKS`.
         StoreError: as `fetch` raises it; what was taken so far is worthless.
 
-    Reference: docs/protocol.md P29.
+    Reference: docs/protocol.md P28.
     """
     chosen = sorted(set(names), key=bytes)
     if len(chosen) > MAX_BLOCKS:
@@ -74,7 +74,7 @@ class Crate:
             BlockCorruptError, TooLargeError: a block does not hash to its name, or is larger than any.
             StoreError: it cannot be read.
 
-        Reference: docs/protocol.md P29.
+        Reference: docs/protocol.md P28.
         """
         with contextlib.ExitStack() as stack:
             with shelf.reporting(f"read {path}"):

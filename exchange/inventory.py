@@ -1,5 +1,6 @@
 """What a block store holds: its files, whether one is complete, and which blocks are damaged. Nothing here writes."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -47,7 +48,7 @@ def files(shelf: shelves.Shelf, pins: Iterable[cids.Cid]) -> Iterator[File]:
     """Each root that is pinned, or that no node on the shelf names, by name; unpinned ones may be what a kill left."""
     roots, pinned = {}, set(pins)
     below: set[cids.Cid] = set()
-    for entry in shelf.entries():
+    for entry in itertools.chain(shelf.packed(), shelf.entries()):
         roots[entry.cid] = entry.size
         if entry.cid.codec == cids.DAG_PB:
             below.update(child.cid for child in _children(entry.cid, shelf) or ())
@@ -77,7 +78,7 @@ def check(name: cids.Cid, shelf: shelves.Shelf) -> None:
 def verify(shelf: shelves.Shelf, pins: Iterable[cids.Cid]) -> Iterator[Verdict]:
     """A verdict on every block on the shelf, which is read and hashed, on what lies there instead, and on what pins lack."""
     seen = set()
-    for entry in shelf.entries():
+    for entry in itertools.chain(shelf.packed(), shelf.entries()):
         seen.add(entry.cid)
         yield Verdict(cid=entry.cid, size=entry.size, error=_error(entry.cid, shelf))
     for name in shelf.strange():

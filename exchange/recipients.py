@@ -29,6 +29,7 @@ X25519_INFO = b"age-encryption.org/v1/X25519"
 HYBRID_INFO = b"age-encryption.org/mlkem768x25519"
 HYBRID_SUITE = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_POLY1305)
 ZERO_NONCE = bytes(12)  # each wrapping key encrypts once
+_ANY = x25519.X25519PrivateKey.from_private_bytes(bytes(CURVE_SIZE))  # finds points of low order, and is no secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +108,10 @@ class X25519Identity(_Key):
         share = _share(stanza, self.TYPE, CURVE_SIZE)
         if share is None:
             return None
-        _refuse_low_order(share)
-        shared = self._key.exchange(x25519.X25519PublicKey.from_public_bytes(share))
+        try:
+            shared = self._key.exchange(x25519.X25519PublicKey.from_public_bytes(share))
+        except ValueError:  # zero, which any private key gives
+            raise errors.SealError(f"X25519 point {share.hex()} is of low order") from None
         key = header.derive(shared, salt=share + self.recipient.raw, info=X25519_INFO)
         try:
             return ChaCha20Poly1305(key).decrypt(ZERO_NONCE, stanza.body, None)
@@ -222,8 +225,6 @@ def _refuse_low_order(point: bytes) -> None:
     """Refuse an X25519 point with which every exchange gives zero, a secret that everybody knows."""
     try:
         # Private keys are multiples of the cofactor, so any one of them shows it.
-        x25519.X25519PrivateKey.from_private_bytes(bytes(CURVE_SIZE)).exchange(
-            x25519.X25519PublicKey.from_public_bytes(point)
-        )
+        _ANY.exchange(x25519.X25519PublicKey.from_public_bytes(point))
     except ValueError:
         raise errors.SealError(f"X25519 point {point.hex()} is of low order") from None

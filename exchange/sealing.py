@@ -144,10 +144,15 @@ def deposit(
 
     Reference: C2SP age v1; docs/protocol.md P10.
     """
-    sealed = pieces.Source(age.encrypted(plaintext, recipients, [_stanza(context)]))
+    sealed = source(plaintext, recipients=recipients, context=context)
     with contextlib.closing(ahead.ahead(iter(lambda: sealed.read(unixfs.CHUNK), b""))) as leaves:
         name = into.put_file(cast("BinaryIO", pieces.Source(leaves)))
     return unixfs.Root(cid=name, size=sealed.size)
+
+
+def source(plaintext: Iterable[pieces.Piece], *, recipients: Sequence[keys.Recipient], context: bytes) -> pieces.Source:
+    """The file that `seal` would give for the joined `plaintext`, sealed as it is read; arguments and errors as `deposit`."""
+    return pieces.Source(age.encrypted(plaintext, recipients, [_stanza(context)]))
 
 
 def collect(

@@ -3,22 +3,23 @@
     <folder>/<2 characters>/<cid>    the two before the last, as in Kubo's flatfs: they are evenly distributed
     <folder>/tmp/<random>            being written; a killed process leaves some
     <folder>/usage                   how many bytes there are (exchange.usage)
+    <folder>/packs/<random>.car      small blocks that were put together (exchange.packs)
 
 A block is written, synced and then renamed to its name, so no reader ever sees a part of one.
 """
 
 import contextlib
+import dataclasses
 import io
 import os
 import secrets
 import stat
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from exchange import assembly, blockfile, errors, usage
+from exchange import assembly, blockfile, errors, packs, usage
 from exchange import cid as cids
 
 STALE = 3600.0  # seconds after which a file in tmp/ belongs to nobody that is alive
@@ -26,7 +27,7 @@ STALE = 3600.0  # seconds after which a file in tmp/ belongs to nobody that is a
 Fsync = Literal["always", "never"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """A block that lies on the shelf, not read yet: its name, the bytes of its file, and when it was put, since 1970."""
 
@@ -35,7 +36,7 @@ class Entry:
     time: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Staged:
     """A block that is written, but neither synced nor on the shelf.
 
@@ -59,6 +60,7 @@ class Shelf:
         self.folder = folder
         self.staging = folder / "tmp"
         self.durable = fsync == "always"
+        self._packs = packs.Packs(folder / "packs")
         self._usage = usage.Usage(folder / "usage", quota, self._count)
 
     def path(self, name: cids.Cid) -> Path:
@@ -74,14 +76,27 @@ class Shelf:
         path = self.path(name)
         if blockfile.freshened(path, block):
             return None
+        return self._written(path, block)
+
+    def begin(self) -> "Staged":
+        """A pack, empty and staged, to which `add` adds; raises OSError as it comes."""
+        return self._written(self._packs.folder / f"{secrets.token_hex(16)}{packs.SUFFIX}", b"")
+
+    def add(self, pack: "Staged", *pieces: bytes | memoryview) -> "Staged":
+        """The pack with `pieces` behind what it has; raises as `stage` does."""
+        size = sum(map(len, pieces))
+        with self._usage.adding(size):
+            for piece in pieces:
+                _write(pack.file, piece)
+        return dataclasses.replace(pack, size=pack.size + size)
+
+    def _written(self, path: Path, block: bytes | memoryview) -> "Staged":
         staged = self.staging / secrets.token_hex(16)
         with self._usage.adding(len(block)):
             file = blockfile.reserved(staged, len(block))
         written = Staged(path=path, staged=staged, file=file, size=len(block))
         try:
-            rest = memoryview(block)
-            while rest:
-                rest = rest[file.write(rest) :]
+            _write(file, block)
         except BaseException:
             self.discard([written])
             raise
@@ -114,8 +129,7 @@ class Shelf:
     def read(self, name: cids.Cid, *, limit: int) -> bytes:
         """The block `name`; raises BlockMissingError, BlockCorruptError, TooLargeError, or StoreError."""
         limit = assembly.bound(name, limit)
-        with self._opened(name) as file:
-            size = os.fstat(file.fileno()).st_size
+        with self._opened(name) as (file, size):
             if size > limit:
                 raise errors.TooLargeError(f"block {name} has {size} bytes, expected at most {limit}")
             block = io.BytesIO(bytes(size))  # becomes `bytes` without a copy
@@ -125,23 +139,31 @@ class Shelf:
 
     def read_into(self, name: cids.Cid, target: memoryview) -> None:
         """Read the block `name` into all of `target`; raises as `read` does."""
-        with self._opened(name) as file:
+        with self._opened(name) as (file, _):
             blockfile.fill(target, file, name)
 
     def holds(self, name: cids.Cid) -> bool:
-        """Whether a file lies where the block `name` would."""
-        return blockfile.regular(self.path(name)) is not None
+        """Whether a file lies where the block `name` would, or a pack has it."""
+        return self.size(name) is not None
 
     def size(self, name: cids.Cid) -> int | None:
-        """The bytes of the file where the block `name` would lie, None if there is none."""
+        """The bytes that the block `name` has by its file, or by the pack that it is in; None if there is none."""
         found = blockfile.regular(self.path(name))
-        return None if found is None else found.st_size
+        if found is not None:
+            return found.st_size
+        packed = self._packs.find(name)
+        return None if packed is None else packed.size
 
     def entries(self) -> Iterator[Entry]:
         """What lies here, in no order. A file that no block would be in, by its name or place, is passed over."""
         for name, found in self._named():
             if stat.S_ISREG(found.st_mode):
                 yield Entry(cid=name, size=found.st_size, time=found.st_mtime)
+
+    def packed(self) -> Iterator[Entry]:
+        """What lies in packs, which are read and never collected."""
+        for name, place in self._packs.places().items():
+            yield Entry(cid=name, size=place.size, time=place.time)
 
     def strange(self) -> Iterator[cids.Cid]:
         """The names under which something else than a file lies: a folder, a link, a pipe."""
@@ -170,12 +192,11 @@ class Shelf:
         folders.clear()
 
     def _count(self) -> int:
-        # What is staged is renamed at any moment: counted first, it is counted twice, never not at all.
-        staged = 0
+        staged = 0  # renamed at any moment: counted first, it is counted twice, never not at all
         for file in self.staging.iterdir():
             with contextlib.suppress(FileNotFoundError):
                 staged += file.stat().st_size
-        return staged + sum(entry.size for entry in self.entries())
+        return staged + self._packs.size() + sum(entry.size for entry in self.entries())
 
     def _named(self) -> Iterator[tuple[cids.Cid, os.stat_result]]:
         for folder in self.folder.glob("[a-z2-7][a-z2-7]"):
@@ -187,16 +208,21 @@ class Shelf:
                             yield name, found
 
     @contextlib.contextmanager
-    def _opened(self, name: cids.Cid) -> Iterator[io.FileIO]:
+    def _opened(self, name: cids.Cid) -> Iterator[tuple[io.FileIO, int]]:
+        """The open file, at the block's first byte, and how many bytes the block has."""
         with reporting(f"read {name}"):
             try:
-                file = blockfile.opened(self.path(name))
+                file, packed = blockfile.opened(self.path(name)), None
             except FileNotFoundError as error:
-                raise errors.BlockMissingError(f"block {name} is not in {self.folder.parent}") from error
+                packed = self._packs.find(name)
+                if packed is None:
+                    raise errors.BlockMissingError(f"block {name} is not in {self.folder.parent}") from error
+                file = blockfile.opened(packed.path)
             if file is None:
                 raise errors.BlockCorruptError(f"block {name} is not a regular file")
             with file:
-                yield file
+                file.seek(0 if packed is None else packed.start)
+                yield file, os.fstat(file.fileno()).st_size if packed is None else packed.size
 
 
 @contextlib.contextmanager
@@ -206,6 +232,12 @@ def reporting(action: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise errors.StoreError(f"cannot {action}: {error}") from error
+
+
+def _write(file: io.FileIO, data: bytes | memoryview) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def sync(folder: Path) -> None:

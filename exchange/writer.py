@@ -3,7 +3,8 @@
     the caller      stage 1 | stage 2 | stage 3 | ... | rename each | sync folders | node ...
     second thread             sync 1  | sync 2  | ...
 
-So the disk is busy while the next block is made and hashed, and nothing is seen before it is durable.
+So the disk is busy while the next block is made and hashed, and nothing is seen before it is durable. A `Packer` writes all
+blocks into one file (exchange.packs) instead, for as many small ones as come at once, or for a file that nobody collects.
 """
 
 import contextlib
@@ -12,10 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from exchange import car, shelf
 from exchange import cid as cids
-from exchange import shelf
 
 BATCH = 32  # blocks that wait at most, on disk
+SMALL = 256 * 1024  # bytes of blocks that wait at most for a pack, in memory
 
 
 class Writer:
@@ -77,6 +79,54 @@ class Writer:
         staged = list(self._staged.values())
         self._staged.clear()
         return staged
+
+    def _reporting(self) -> contextlib.AbstractContextManager[None]:
+        return shelf.reporting(f"write to {self._shelf.folder.parent}")
+
+
+class Packer:
+    """Takes blocks as a `Writer` does, into one pack; all are durable, and only then there, when the context ends well."""
+
+    def __init__(self, target: shelf.Shelf) -> None:
+        self._shelf = target
+        self._pack: shelf.Staged | None = None
+        self._waiting = bytearray()
+
+    def put(self, name: cids.Cid, block: bytes | memoryview) -> None:
+        """Store the block of that name; as `Writer.put`."""
+        with self._reporting():
+            if self._pack is None:
+                self._pack = self._shelf.begin()
+                self._waiting += car.head([name])
+            self._waiting += car.section(name, len(block))
+            if len(block) < SMALL:
+                self._waiting += block
+                block = b""
+            if block or len(self._waiting) >= SMALL:
+                self._pack = self._flushed(self._pack, block)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pack is None:
+            return
+        try:
+            if kind is None:
+                with self._reporting():
+                    self._pack = self._flushed(self._pack)
+                    self._shelf.settle(self._pack)
+                    self._shelf.place([self._pack])
+                    self._shelf.sync({self._pack.path.parent})
+        finally:
+            self._shelf.discard([self._pack] if self._pack.staged.exists() else [])
+
+    def _flushed(self, pack: shelf.Staged, block: bytes | memoryview = b"") -> shelf.Staged:
+        written = self._shelf.add(pack, bytes(self._waiting), block)
+        self._waiting.clear()
+        return written
 
     def _reporting(self) -> contextlib.AbstractContextManager[None]:
         return shelf.reporting(f"write to {self._shelf.folder.parent}")

@@ -7,7 +7,7 @@
 Names of files are nowhere in it: the log names them, and what the log does not lead to is refused. The identities of disclosed
 rounds are statements of the log.
 
-Reference: docs/protocol.md P29.
+Reference: docs/protocol.md P28.
 """
 
 import contextlib
@@ -68,7 +68,7 @@ class Index:
         Raises:
             StatementError: not the one byte form of an index, or notes or tiles that no log of that checkpoint has.
 
-        Reference: docs/protocol.md P29.
+        Reference: docs/protocol.md P28.
         """
         match canonical.decode(data, limit=MAX_INDEX):
             case {"checkpoint": str(note), "format": str(form), "notes": list(kept), "tiles": list(names), **rest}:

@@ -70,7 +70,7 @@ def encode(wanted: Contents, told: Callable[[str], object] = lambda _: None) -> 
     Raises:
         StoreError, LedgerError: a block or an entry cannot be had any more.
 
-    Reference: docs/protocol.md P29.
+    Reference: docs/protocol.md P28.
     """
     record, size = wanted.record, bundle.claimed(wanted.published).size
     held: dict[cids.Cid, tiles.Tile] = {}

@@ -7,6 +7,7 @@ OrchestratorError
 +- RoundError      exit 1   a round that cannot be completed
 +- AuditError      exit 1   the record and the recomputation differ; names the first thing that does
 +- UnreachedError  exit 2   what was to be audited cannot be fetched, so nothing is known of it
++- ReplyError      a Flower client's reply that cannot be used; `code` says why
 """
 
 
@@ -56,3 +57,15 @@ class UnreachedError(OrchestratorError):
     """What was to be audited cannot be fetched."""
 
     exit_code = 2
+
+
+class ReplyError(OrchestratorError):
+    """A Flower client's reply that cannot be used.
+
+    Attributes:
+        code: short reason, as in `orchestrator.vetting`.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code

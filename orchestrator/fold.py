@@ -7,33 +7,17 @@ the round is disclosed, so an auditor folds the same.
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
 
 import torch
 
-from aggregation import carry, lattice, preaggregation, recipe, rules, standing
-from aggregation import errors as aggregation_errors
+from aggregation import lattice, memory, recipe
 from client import agreement
 from exchange import unixfs
 from ledger import rounds
 from orchestrator import aggregate
 
 DRAW = "folkmoot/draw/v1"
-STARTING = "centered_clipping"
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
-    """What is left of the rounds before, on this round's lattice.
-
-    Attributes:
-        last: the last aggregate, int16 `(dim,)`; zeros in the first round.
-        standings: of the members that have taken part.
-    """
-
-    last: torch.Tensor
-    standings: Mapping[str, standing.Standing]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +39,8 @@ def fold(
     agreed: agreement.Agreement,
     members: Sequence[str],
     updates: torch.Tensor,
-    on: lattice.Lattice,
     identity: str,
-    past: Callable[[], Past],
+    past: Callable[[], memory.Past],
 ) -> Folded:
     """The aggregate; zero where too few updates are left for the rule to hold its promise.
 
@@ -65,7 +48,6 @@ def fold(
         agreed: the run.
         members: who is accepted, ascending.
         updates: theirs, a row each; int16 `(clients, dim)`.
-        on: the round's lattice.
         identity: text of the round's age identity.
         past: called if the rule remembers.
 
@@ -75,29 +57,17 @@ def fold(
     Reference: docs/protocol.md P12.
     """
     rule = agreed.plan.rule
-    screened, pre = preaggregation.screened(rule.pre)
-    before = past() if screened or rule.name == STARTING else None
-    standings = dict(before.standings) if before is not None and screened else None
-    try:
-        rules.check(rule.name, rule.pre, len(updates), rule.byzantine)
-    except aggregation_errors.TooFewError:
-        return _folded(agreed, torch.zeros(on.dim, dtype=torch.int32), standings)
-    if before is not None and standings is not None:
-        joined = torch.cat((updates, before.last.unsqueeze(0)))
-        known = [standings.get(name, standing.Standing()) for name in members]
-        judged = standing.judge(joined, known, rule.byzantine)
-        standings |= dict(zip(members, judged.standings, strict=True))
-        updates = updates[list(judged.kept)]
-    anchored = before is not None and rule.name == STARTING
     method = recipe.Method(
         rule=rule.name,
-        pre=pre,
+        pre=rule.pre,
         byzantine=rule.byzantine,
         draw=hashlib.sha256(f"{DRAW}\n{identity}".encode()).digest(),
-        anchored=anchored,
     )
-    matrix = torch.cat((updates, before.last.unsqueeze(0))) if before is not None and anchored else updates
-    return _folded(agreed, lattice.refine(recipe.aggregate(matrix, method)), standings)
+    combined = memory.combine(members, updates, method, past() if memory.remembers(rule.name, rule.pre) else None)
+    standing_file = None if combined.standings is None else aggregate.encode_standings(combined.standings)
+    named = str(unixfs.of(standing_file)) if standing_file is not None else ""
+    file = aggregate.encode(aggregate.Aggregate(values=combined.values, standing=named), agreed.specs)
+    return Folded(values=combined.values, file=file, standing_file=standing_file)
 
 
 def past(
@@ -105,7 +75,7 @@ def past(
     on: lattice.Lattice,
     finished: rounds.RoundRecord | None,
     read: Callable[[str], bytes],
-) -> Past:
+) -> memory.Past:
     """What the round before left, moved to this round's lattice.
 
     Args:
@@ -115,21 +85,8 @@ def past(
         read: the bytes of a CID.
     """
     if finished is None or finished.commit is None:
-        return Past(last=torch.zeros(on.dim, dtype=torch.int16), standings=MappingProxyType({}))
+        return memory.none(on)
     before = lattice.Lattice(sizes=on.sizes, exponents=finished.open.exponents)
     left = aggregate.decode(read(finished.commit.aggregate), agreed.specs)
     members = aggregate.decode_standings(read(left.standing)) if left.standing else {}
-    bits = standing.moved_by(before, on)
-    return Past(
-        last=carry.carried(before, left.values, on),
-        standings={name: each.moved(bits) for name, each in members.items()},
-    )
-
-
-def _folded(
-    agreed: agreement.Agreement, values: torch.Tensor, standings: Mapping[str, standing.Standing] | None
-) -> Folded:
-    standing_file = None if standings is None else aggregate.encode_standings(standings)
-    named = str(unixfs.of(standing_file)) if standing_file is not None else ""
-    file = aggregate.encode(aggregate.Aggregate(values=values, standing=named), agreed.specs)
-    return Folded(values=values, file=file, standing_file=standing_file)
+    return memory.left(before, left.values, members, on)

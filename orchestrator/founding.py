@@ -41,8 +41,14 @@ def found(
         key=str(coordinator.public),
         checkpoint=str(store.put(file)),
     )
-    envelopes = [dsse.sign(statements.build(genesis), coordinator)]
-    run = envelopes[0].eid
+    return enrolled(dsse.sign(statements.build(genesis), coordinator), coordinator, holders)
+
+
+def enrolled(
+    genesis: dsse.Envelope, coordinator: keys.SigningKey, holders: Mapping[str, keys.SigningKey]
+) -> list[dsse.Envelope]:
+    """A signed genesis, then each holder's enrolment and role."""
+    envelopes, run = [genesis], genesis.eid
     for name, key in holders.items():
         enrol = statements.MemberEnrol(author=name, run=run, key=str(key.public))
         envelopes.append(dsse.sign(statements.build(enrol), key))

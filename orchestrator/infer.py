@@ -33,7 +33,8 @@ class Model:
 
     def judge(self) -> training.Judged:
         """What it is worth on the task's public test set."""
-        return training.evaluate(self._flat(), self.checkpoint.weights, testset.load(self.agreed.task, self.store))
+        made, weights = self.agreed.task, self.checkpoint.weights
+        return training.judge(made, self._flat(), weights, lambda: testset.load(made, self.store))
 
     def predict(self, inputs: np.ndarray) -> list[int]:
         """The class of each input.

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -9,15 +10,20 @@ from client import worker
 
 
 class InProcessPool:
-    """One worker in this process."""
+    """One worker in this process.
 
-    def __init__(self) -> None:
-        self._worker: worker.Worker | None = None
+    Args:
+        kind: what it is: made from the settings, it contributes as `worker.Worker` does.
+    """
+
+    def __init__(self, kind: type[Any] = worker.Worker) -> None:
+        self._kind = kind
+        self._worker: Any = None
         self._waiting: deque[tuple[str, bytes, np.ndarray]] = deque()
 
-    def start(self, settings: worker.Settings) -> None:
+    def start(self, settings: Any) -> None:  # noqa: ANN401  of the kind
         """Make the worker."""
-        self._worker = worker.Worker(settings)
+        self._worker = self._kind(settings)
 
     def ask(self, members: Sequence[str], opening: bytes, file: np.ndarray) -> None:
         """Have `members` contribute to the round that `opening` opens, from the checkpoint in `file`; forget older asks."""

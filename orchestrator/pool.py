@@ -48,7 +48,7 @@ TOKEN = Path.home() / ".ray" / "auth_token"
 class Pool(Protocol):
     """Who trains: the caller does not see whether it is this process or a cluster."""
 
-    def start(self, settings: worker.Settings) -> None:
+    def start(self, settings: Any) -> None:  # noqa: ANN401  of its workers' kind
         """Make ready to play the holders of `settings`."""
 
     def ask(self, members: Sequence[str], opening: bytes, file: np.ndarray) -> None:
@@ -68,18 +68,20 @@ class RayPool:
         workers: actors, and the CPUs that a local cluster is given.
         address: `auto` or HOST:PORT of a cluster that this machine is part of, and where the run folder has the same path on
             each; None for a local one.
+        kind: what an actor is: made from the settings, it contributes as `worker.Worker` does.
     """
 
-    def __init__(self, workers: int, address: str | None = None) -> None:
+    def __init__(self, workers: int, address: str | None = None, kind: type[Any] = worker.Worker) -> None:
         self._count = workers
         self._address = address
-        self._settings: worker.Settings | None = None
+        self._kind = kind
+        self._settings: Any = None
         self._actors: list[Any] = []
         self._asked: dict[Any, tuple[str, int]] = {}
         self._request: tuple[bytes, Any] | None = None
         self._replaced = 0
 
-    def start(self, settings: worker.Settings) -> None:
+    def start(self, settings: Any) -> None:  # noqa: ANN401  of the kind
         """Start the cluster, or join it, and start its workers.
 
         Raises:
@@ -88,7 +90,7 @@ class RayPool:
         self._settings = settings
         _start_ray(self._count, self._address)
         gpus = float(ray.cluster_resources().get("GPU", 0)) / self._count
-        self._actor_class = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(worker.Worker)
+        self._actor_class = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(self._kind)
         self._actors = [self._actor_class.remote(settings) for _ in range(self._count)]
 
     def ask(self, members: Sequence[str], opening: bytes, file: np.ndarray) -> None:

@@ -104,9 +104,8 @@ class Proceedings:
             declined=known.current.declined,
         )
         self._kept.settled(outcome)
-        judged = training.evaluate(
-            self._model, outcome.checkpoint.weights, testset.load(self._agreed.task, self._store)
-        )
+        made, weights = self._agreed.task, outcome.checkpoint.weights
+        judged = training.judge(made, self._model, weights, lambda: testset.load(made, self._store))
         closing = settlement.closing(outcome, self._agreed, opened, identity, judged)
         seconds = {"aggregate": time.perf_counter() - start}
         # One transaction: a crash leaves commit, credit and disclosure together or not at all.

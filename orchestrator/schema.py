@@ -61,8 +61,23 @@ class TextSchema(TaskSchema):
     corpus: str = MISSING
 
 
+@dataclasses.dataclass
+class FlowerSchema(TaskSchema):
+    """Keys of `task=flower`."""
+
+    app: str | None = MISSING
+    code: str = MISSING
+    server: str = MISSING
+    arrays: list[str] = MISSING
+    config: list[str] = MISSING
+    accuracy: str = MISSING
+    loss: str = MISSING
+    judged: int = MISSING
+
+
 TASKS: dict[str, type[TaskSchema]] = {
     "digits": DigitsSchema,
+    "flower": FlowerSchema,
     "images": ImagesSchema,
     "table": TableSchema,
     "text": TextSchema,
@@ -187,3 +202,4 @@ class Schema:
     runs: str = MISSING
     dir: str | None = MISSING
     standby: bool = MISSING
+    app: str | None = MISSING

@@ -92,6 +92,11 @@ class RunConfig:
         except (client_errors.PlanError, client_errors.TaskError, client_errors.DataError) as error:
             raise errors.ConfigError(str(error)) from error
         _require_consistent(agreed, attack)
+        if made.program is not None and (unfit := sorted(hostile.ON_EXAMPLES.intersection(attack.values()))):
+            message = f"attack.behaviours has {', '.join(unfit)}, which change examples"
+            raise errors.ConfigError(
+                f"{message}: task={agreed.task.name} reads its own, so choose others, or attack=none"
+            )
         if made.own and pool["name"] != hosting.REMOTE:
             message = f"task={agreed.task.name} has no data here, and pool.name is {pool['name']!r}"
             raise errors.ConfigError(f"{message}: choose pool=remote, where holders bring theirs")

@@ -117,7 +117,7 @@ def settle(
 
     most = max(file_limit(agreed), aggregate.MOST_BYTES)
     past = functools.partial(fold.past, agreed, on, finished, functools.partial(store.get, limit=most))
-    folded = fold.fold(agreed, accepted, updates, on, identity, past)
+    folded = fold.fold(agreed, accepted, updates, identity, past)
     read_state = functools.partial(store.get, limit=optimizer.limit(agreed))
     moved = optimizer.step(agreed, opening, parent, folded.values, read_state)
     after = moved.checkpoint_file

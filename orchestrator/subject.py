@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from client import gridplan
 from exchange import errors as exchange_errors
 from exchange import places, reading
 from exchange import store as stores
 from ledger import errors as ledger_errors
-from ledger import source, tiled
+from ledger import source, statements, tiled
 from orchestrator import archive, bundle, bundling, errors, evidence, folder, journal
 
 MAX_INDEX = 65_536
@@ -216,3 +217,18 @@ def _reached(fetch: source.Source) -> source.Source:
             raise errors.UnreachedError(str(error)) from error
 
     return reached
+
+
+def led(place: Place) -> bool:
+    """Whether a Flower strategy led the run at a place; False where that cannot be known, and the audit says why.
+
+    Raises:
+        UnreachedError: its service does not answer.
+    """
+    try:
+        with opened(place) as found:
+            first = next(iter(found.record.entries()), None)
+            said = None if first is None else statements.parse(first.envelope.payload)
+    except (ledger_errors.LedgerError, exchange_errors.ExchangeError, errors.AuditError):
+        return False
+    return isinstance(said, statements.Genesis) and gridplan.leads(said.plan)

@@ -26,6 +26,7 @@ import torch
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from aggregation import carry, credit, divide_and_conquer, lattice, outer, recipe, rules, standing
+from aggregation import memory as rule_memory
 from client import agreement, checkpoint, invitation, plan, seeds, taskplan, training, update
 from exchange import blocks, car, cid, content, reading, recipients, sealing, tensors, unixfs
 from exchange import errors as exchange_errors
@@ -580,7 +581,7 @@ def _rules() -> Iterable[object]:
     yield {"matrix": UPDATES, "start": START, "draw": draw}
     for pre in PRES:
         for rule in rules.RULES:
-            anchored, f = rule == fold.STARTING, 0 if rule in UNSUITED.get(pre, ("mean",)) else 1
+            anchored, f = rule == rule_memory.STARTING, 0 if rule in UNSUITED.get(pre, ("mean",)) else 1
             method = recipe.Method(rule=rule, pre=pre, byzantine=f, draw=bytes.fromhex(draw), anchored=anchored)
             matrix = torch.tensor([*UPDATES, START] if anchored else UPDATES, dtype=torch.int16)
             found = lattice.refine(recipe.aggregate(matrix, method))

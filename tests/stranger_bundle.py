@@ -1,4 +1,4 @@
-"""A reader of bundles, written from docs/protocol.md P29 alone: nothing of folkmoot is imported.
+"""A reader of bundles, written from docs/protocol.md P28 alone: nothing of folkmoot is imported.
 
 It covers what the example needs: files of one block, a log of one bundle of entries and one tile of hashes.
 """
@@ -9,7 +9,7 @@ import json
 
 
 def unpack(data: bytes) -> tuple[list[bytes], list[str], dict[str, bytes]]:
-    """(leaves, notes, files of the run by CID) of a bundle; AssertionError at the first thing that is not as P29 says."""
+    """(leaves, notes, files of the run by CID) of a bundle; AssertionError at the first thing that is not as P28 says."""
     size, at = varint(data, 0)
     head, at = data[at : at + size], at + size
     assert head[:13] + head[49:] == b"\xa2\x65roots\x81\xd8\x2a\x58\x25\x00\x67version\x01"

@@ -26,6 +26,7 @@ from aggregation import (
     geometry,
     gram,
     lattice,
+    memory,
     preaggregation,
     recipe,
     rules,
@@ -185,7 +186,7 @@ def test_our_audit_recomputes_the_run(tmp_path: Path) -> None:
 
 
 def test_the_bundle_of_the_run_is_the_document_s(tmp_path: Path) -> None:
-    """Exported by an audit of the document's bytes: header and sections as P29 shows them, and nothing else."""
+    """Exported by an audit of the document's bytes: header and sections as P28 shows them, and nothing else."""
     path = tmp_path / "run.car"
     (tmp_path / "run").mkdir()
     where = _folder(tmp_path / "run")
@@ -207,7 +208,7 @@ def test_the_bundle_of_the_run_is_the_document_s(tmp_path: Path) -> None:
 
 
 def test_a_second_implementation_audits_the_bundle(tmp_path: Path) -> None:
-    """From the one file, and P29, to the credits; with any byte altered it stops before them."""
+    """From the one file, and P28, to the credits; with any byte altered it stops before them."""
     path = tmp_path / "run.car"
     (tmp_path / "run").mkdir()
     what = subject.Exported(place=_folder(tmp_path / "run"), path=path, replace=False, told=lambda _: None)
@@ -424,7 +425,7 @@ def test_a_second_implementation_makes_the_aggregates() -> None:
     }
     draw = bytes.fromhex(given["draw"])
     for row in rows:
-        start = given["start"] if row["rule"] == fold.STARTING else None
+        start = given["start"] if row["rule"] == memory.STARTING else None
         found = stranger_rules.aggregate(given["matrix"], row["rule"], row["pre"], row["byzantine"], draw, start)
         assert found == row["refined"], row
     for row in map(protocol.json.loads, lines("drawings")):
@@ -486,7 +487,7 @@ def test_the_second_implementation_has_the_same_weights(rule: str) -> None:
     draws = random.Random(rule)
     for rows in (*range(3, 23), 66):
         matrix, start = _matrix(draws, rows)
-        f, anchored = (rows - 1) // 2, rule == fold.STARTING
+        f, anchored = (rows - 1) // 2, rule == memory.STARTING
         among = geometry.of(gram.products(torch.tensor([*matrix, start][: rows + anchored], dtype=torch.int16)))
         case = rules.Case(rows=rows, f=f, whole=among, start=rows if anchored else None, samples=())
         decided = rules.RULES[rule].decide(case)
@@ -558,7 +559,7 @@ def _matrix(draws: random.Random, rows: int) -> tuple[list[list[int]], list[int]
 
 def _agree(matrix: list[list[int]], rule: str, pre: str, f: int, draw: bytes, start: list[int]) -> bool:
     """Compares the two; False where the rows are too few."""
-    anchored = rule == fold.STARTING
+    anchored = rule == memory.STARTING
     method = recipe.Method(rule=rule, pre=pre, byzantine=f, draw=draw, anchored=anchored)
     try:
         rules.check(rule, pre, len(matrix), f)

@@ -30,7 +30,7 @@ class Card:
         examples: how many; this number alone leaves, in each offer.
         columns: names of the values of an example; empty for text.
         label: name of the column that holds the class; empty for text.
-        shape: of one example's inputs.
+        shape: of one example's inputs; empty where an app alone reads them.
         classes: name of each class, and the range that its number of examples lies in: `0`, `1 to 9`, `10 to 99` and so on.
             The exact number could be the number of the ill in a ward. Empty for text.
     """
@@ -56,13 +56,16 @@ class Card:
     @property
     def text(self) -> str:
         """The card for people, a line for each thing."""
-        lines = [f"task      {self.task}", f"examples  {self.examples:,}", f"inputs    {self._inputs()}"]
+        count = f"{self.examples:,}" if self.shape else "what the app says"
+        lines = [f"task      {self.task}", f"examples  {count}", f"inputs    {self._inputs()}"]
         if self.label:
             lines.append(f"label     {self.label}")
             lines.append(f"classes   {', '.join(f'{name}: {count}' for name, count in self.classes)}")
         return "\n".join(lines)
 
     def _inputs(self) -> str:
+        if not self.shape:
+            return "what the app reads"
         if not self.columns:
             return f"{self.shape[0]} bytes of text"
         more = ", ..." if len(self.columns) > NAMES else ""
@@ -72,7 +75,7 @@ class Card:
 def describe(examples: task.Examples, made: task.Task) -> Card:
     """The card of `examples`, which were read for the task `made`."""
     wanted, shape = made.schema, tuple(examples.inputs.shape[1:])
-    if isinstance(wanted, schema.Text):
+    if made.program is not None or isinstance(wanted, schema.Text):
         return Card(task=made.name, examples=len(examples), columns=(), label="", shape=shape, classes=())
     counts = torch.bincount(examples.labels, minlength=len(wanted.classes)).tolist()
     return Card(

@@ -32,6 +32,8 @@ def read(path: Path, made: task.Task, *, limit: int = LIMIT) -> task.Examples:
     if not path.exists():
         raise errors.DataError(path, "", "there is no such file or folder")
     try:
+        if made.program is not None:
+            return made.program.own(path)
         if isinstance(made.schema, schema.Text):
             return text.read(path, made.schema, limit=limit)
         return batches.collect(path, _batches(path, made.schema), made.schema, limit=limit)

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from client import errors, momentum, privacy, seeds, task, taskplan, testset, training
-from client.tasks import digits, images, partition, table, text
+from client.tasks import digits, flower, images, partition, table, text
 from exchange import unixfs
 from ledger import canonical
 
@@ -21,6 +21,7 @@ PROBE = str(unixfs.of(b""))
 """Stands for a test set that is still to be read."""
 TASKS: dict[str, tuple[ModuleType, Callable[..., task.Task]]] = {
     "digits": (digits, digits.load),
+    "flower": (flower, flower.load),
     "images": (images, images.load),
     "table": (table, table.load),
     "text": (text, text.load),
@@ -33,6 +34,10 @@ READING = tuple(
     f"client.data.{name}" for name in ("batches", "delimited", "files", "npz", "parquet", "pictures", "schema", "text")
 )
 """Modules that read a holder's files, by name: one of them needs an optional extra, and none is run for its digest."""
+FLOWER = tuple(
+    f"client.{name}" for name in ("apps", "appstate", "arrays", "draws", "flower", "flower_compat", "origin", "records")
+)
+"""Modules between a Flower app and the update, by name: they import flwr."""
 
 
 def configured(values: Mapping[str, Any]) -> tuple[taskplan.TaskPlan, bytes]:
@@ -40,6 +45,7 @@ def configured(values: Mapping[str, Any]) -> tuple[taskplan.TaskPlan, bytes]:
 
     Raises:
         TaskError: there is no task of that name.
+        AppError: a Flower app that is not here, or that gives nothing to train.
         DataError: `test` is a path, and what lies there is no data of the task.
         PlanError: a value outside its range; the message names the key.
     """
@@ -47,6 +53,10 @@ def configured(values: Mapping[str, Any]) -> tuple[taskplan.TaskPlan, bytes]:
     kind, file = taskplan.TaskPlan.form(plain), b""
     if plain.get("corpus") == AUTO:
         plain["corpus"] = text.corpus()
+    if plain.get("name") == "flower":
+        from client import origin  # noqa: PLC0415 - only who trains a Flower app needs flwr
+
+        plain = origin.settled(plain, seed=0)
     if plain.get("test"):
         from client.data import files  # noqa: PLC0415 - only who has a file of its own needs the formats
 
@@ -72,7 +82,8 @@ def digest(settings: taskplan.TaskPlan) -> str:
     """
     path = map(importlib.import_module, PATH)
     sources = (_find(settings.name)[0], partition, training, momentum, privacy, seeds, *path)
-    texts = {m.__name__: inspect.getsource(m) for m in sources} | {name: _source(name) for name in READING}
+    others = READING + FLOWER if settings.name == "flower" else READING
+    texts = {m.__name__: inspect.getsource(m) for m in sources} | {name: _source(name) for name in others}
     code = {name: hashlib.sha256(source.encode()).hexdigest() for name, source in texts.items()}
     return hashlib.sha256(canonical.encode({"code": code, "settings": settings.to_record()})).hexdigest()
 
@@ -80,7 +91,8 @@ def digest(settings: taskplan.TaskPlan) -> str:
 @functools.cache
 def _source(name: str) -> str:
     """The text of a module, which is not run."""
-    return Path(str(importlib.resources.files("client.data") / f"{name.rpartition('.')[2]}.py")).read_text()
+    package, _, module = name.rpartition(".")
+    return Path(str(importlib.resources.files(package) / f"{module}.py")).read_text()
 
 
 def _find(name: str) -> tuple[ModuleType, Callable[..., task.Task]]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from orchestrator.commands import reading, refusal
 
 if TYPE_CHECKING:
-    from orchestrator import subject
+    from orchestrator import gridaudit, replay, subject
 
 RUNS = Path("runs")
 
@@ -62,7 +62,7 @@ def audit(
     folkmoot audit digits.car
     folkmoot audit runs/digits-3ef265d7 --json
     """  # noqa: D301  click reads the escape
-    from orchestrator import progress, replay  # noqa: PLC0415  `--help` need not wait for torch
+    from orchestrator import findings, progress  # noqa: PLC0415  `--help` need not wait for torch
 
     if force and export is None:
         raise click.UsageError("--force belongs to --export")
@@ -72,19 +72,31 @@ def audit(
         with console.status("auditing") as status:
             found = _audited(place, store, status.update)
             what = found if export is None else _exported(found, export, status.update, force=force)
-            report = replay.Replay(
-                what, lambda number, total: status.update(f"round {number} of {total}"), brought
-            ).audit()
+            auditor = _auditor(found)
+            report = auditor(what, lambda number, total: status.update(f"round {number} of {total}"), brought).audit()
     except refusal.OURS as error:
         refusal.judged(error, as_json=as_json)
     if as_json:
         click.echo(json.dumps({"ok": True} | dataclasses.asdict(report)))
-    else:
+    elif isinstance(report, findings.Report):
         progress.audited(Console(soft_wrap=True), report)
+    else:
+        click.echo(report.text)
     if export is not None:
         click.echo(f"{export}: {export.stat().st_size:,} bytes, which anybody can audit", err=True)
         if report.unsigned:
             click.echo(f"{report.unsigned} entries after its checkpoint were not audited, and are not in it", err=True)
+
+
+def _auditor(place: "subject.Inspected") -> "type[replay.Replay | gridaudit.GridAudit]":
+    """Who audits such a run."""
+    from orchestrator import replay, subject  # noqa: PLC0415
+
+    if not subject.led(place):
+        return replay.Replay
+    from orchestrator import gridaudit  # noqa: PLC0415  flwr is for those who need it
+
+    return gridaudit.GridAudit
 
 
 def _audited(place: str | None, store: Path | None, told: Callable[[str], object]) -> "subject.Inspected":

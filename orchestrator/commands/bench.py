@@ -39,6 +39,9 @@ def bench() -> None:
     folkmoot bench ledger --quick
     folkmoot bench exchange --quick
     folkmoot bench service --quick
+    folkmoot bench hostile --quick
+    folkmoot bench strategies --quick
+    folkmoot bench flower --quick
     """  # noqa: D301  click reads the escape
 
 
@@ -135,6 +138,48 @@ def robustness(out: Path, *, quick: bool, workers: int, rules: tuple[str, ...], 
     wanted = suite.QUICK if quick else suite.Config()
     chosen = suite.only(wanted, rules) if rules else wanted
     _measure(lambda say: suite.run(chosen, out, workers, say), out, as_json)
+
+
+@bench.command()
+@_options("Three attacks on three of them, in under a minute.")
+def hostile(out: Path, *, quick: bool, as_json: bool) -> None:
+    """What one hostile client of ten does to Flower's strategies, to ours in Flower, and to a run: accuracy, or who dies.
+
+    \b
+    folkmoot bench hostile
+    folkmoot bench hostile --quick --out /tmp/results
+    """  # noqa: D301  click reads the escape
+    from benchmarks import hostile as suite  # noqa: PLC0415
+
+    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
+
+
+@bench.command()
+@_options("Two of the six, two rounds, in under a minute.")
+def strategies(out: Path, *, quick: bool, as_json: bool) -> None:
+    """What Flower's strategies reach on Flower's engine (set up under .peers/) and on FolkmootGrid, audited: accuracy.
+
+    \b
+    folkmoot bench strategies
+    folkmoot bench strategies --quick --out /tmp/results
+    """  # noqa: D301  click reads the escape
+    from benchmarks import strategies as suite  # noqa: PLC0415
+
+    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
+
+
+@bench.command()
+@_options("The small model of 100 clients, few rounds, in under two minutes.")
+def flower(out: Path, *, quick: bool, as_json: bool) -> None:
+    """What a round of a Flower app costs: in a plain loop, on Flower's engine (set up under .peers/), on FolkmootGrid.
+
+    \b
+    folkmoot bench flower
+    folkmoot bench flower --quick --out /tmp/results
+    """  # noqa: D301  click reads the escape
+    from benchmarks import flower as suite  # noqa: PLC0415
+
+    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
 
 
 def _measure(suite: Callable[[Callable[[str], None]], "report.Report"], out: Path, as_json: bool) -> None:

@@ -1,13 +1,16 @@
-"""docs/aggregation.md is made of the committed results."""
+"""docs/aggregation.md, and a table of examples/flower, are made of the committed results."""
+
+from pathlib import Path
 
 import pytest
 
 from benchmarks import errors, page
 
 
-def test_the_tables_are_those_of_the_results() -> None:
+@pytest.mark.parametrize("path", page.PAGES, ids=lambda path: path.name)
+def test_the_tables_are_those_of_the_results(path: Path) -> None:
     """`make tables` would change nothing."""
-    text = page.PAGE.read_text()
+    text = path.read_text()
     assert page.page(text) == text
 
 

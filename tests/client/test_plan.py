@@ -30,6 +30,11 @@ LAWFUL: dict[type[section.Section], dict[str, st.SearchStrategy]] = {
         "classes": st.just(taskplan.TEN),
         "test": st.sampled_from(["", CID]),
     },
+    taskplan.FlowerPlan: {
+        "name": st.just("flower"),
+        "arrays": st.just(("0.weight <f4 3x12", "bias <f8 ")),
+        "config": st.just(("lr=0.5",)),
+    },
     taskplan.TablePlan: {
         "name": st.just("table"),
         "source": st.just("own"),

@@ -70,7 +70,7 @@ def test_a_mistake_is_one_clear_sentence(override: str, sentence: str) -> None:
 def test_no_value_stands_in_the_schema() -> None:
     """Defaults live in YAML alone: every field of every schema is missing."""
     sections = [value for value in vars(schema).values() if hasattr(value, "__dataclass_fields__")]
-    assert len(sections) == 16
+    assert len(sections) == 17
     assert {field.default for kind in sections for field in kind.__dataclass_fields__.values()} == {"???"}
 
 
@@ -81,8 +81,9 @@ def test_every_choice_of_every_group_composes(group: str) -> None:
     """No file of the package is broken; what a choice cannot be combined with, it says."""
     choices = [path.stem for path in (Path(conf.__file__).parent / group).glob("*.yaml")]
     assert choices
+    app = str(Path(__file__).parent.parent / "apps" / "older.py")
     for choice in choices:
-        config.compose([f"{group}={choice}"])
+        config.compose([f"{group}={choice}", f"app={app}:app"])
 
 
 def test_the_same_command_means_the_same_folder() -> None:
