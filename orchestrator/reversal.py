@@ -18,6 +18,7 @@ class Reversal:
         entry: log position of the transfer that does it.
         id: of that transfer.
         round: whose credit it was.
+        reason: why, as the log says; another than was given where an earlier call was stopped before it was signed.
         postings: (account, micro-credits) that it moves.
         balances: what the members that it moves then hold, by name.
     """
@@ -25,6 +26,7 @@ class Reversal:
     entry: int
     id: str
     round: int
+    reason: str
     postings: tuple[tuple[str, int], ...]
     balances: dict[str, int]
 
@@ -32,7 +34,7 @@ class Reversal:
 def take_back(where: folder.RunFolder, number: int, reason: str) -> Reversal:
     """The reversal of a round's payment: on the ledger, under a signed checkpoint.
 
-    Stopped before the checkpoint is signed, the same call signs it.
+    Stopped before the checkpoint is signed, the same call signs it; so does one with another reason, and the first one stands.
 
     Args:
         where: the run folder; it is locked meanwhile.
@@ -64,7 +66,8 @@ def take_back(where: folder.RunFolder, number: int, reason: str) -> Reversal:
     if done is None:
         raise errors.RoundError(f"the reversal of round {number} is not on the log, on which it was just written")
     changed = {name: held[name] for name in transfers.changes(done.postings)}
-    return Reversal(entry=done.seq, id=done.id, round=number, postings=done.postings, balances=changed)
+    why = transfers.reason(done.id)
+    return Reversal(entry=done.seq, id=done.id, round=number, reason=why, postings=done.postings, balances=changed)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

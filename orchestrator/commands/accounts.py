@@ -108,6 +108,9 @@ def reverse(run_folder: Path, number: int, reason: str, *, as_json: bool) -> Non
         done = reversal.take_back(folder.RunFolder(root=run_folder), number, reason)
     except refusal.OURS as error:
         refusal.fail(error)
+    if done.reason != reason:
+        stands = f"entry {done.entry} took it back before, for {done.reason or 'no reason'}, and was not signed for yet"
+        click.echo(f"{stands}: now it is, and that reason stands, not {reason}", err=True)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(done)))
         return

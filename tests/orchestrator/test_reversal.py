@@ -89,7 +89,7 @@ def test_while_somebody_runs_it_nobody_else_does(finished: Path) -> None:
 
 
 def test_stopped_before_the_checkpoint_it_goes_on(finished: Path) -> None:
-    """The reversal is on the log, and under no signed checkpoint: the same command signs one, and adds nothing."""
+    """The reversal is on the log, and under no signed checkpoint: the same command signs one, and adds nothing; the reason stands."""
     where = folder.RunFolder(root=finished)
     paid = made(finished)[0]
     said = statements.CreditTransfer(
@@ -104,7 +104,12 @@ def test_stopped_before_the_checkpoint_it_goes_on(finished: Path) -> None:
     with journal.Journal(where.ledger, where.coordinator_key()) as record:
         record.append(*record.sign(said))
     assert test_replay.audit(finished).unsigned == 1
-    invoke("ledger", "reverse", finished, 1, "--reason", "other")
+    arguments = ["ledger", "reverse", str(finished), "1", "--reason", "audit-difference", "--json"]
+    again = testing.CliRunner().invoke(cli.cli, arguments)
+    assert (again.exit_code, json.loads(again.stdout)["reason"]) == (0, "other")
+    assert (
+        "for other, and was not signed for yet: now it is, and that reason stands, not audit-difference" in again.stderr
+    )
     assert (test_replay.audit(finished).unsigned, len(made(finished))) == (0, 3)
 
 
