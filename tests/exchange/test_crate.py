@@ -200,3 +200,17 @@ def test_it_is_noted_which_blocks_were_given() -> None:
     assert noted.names == {ROOT, large}
     with pytest.raises(errors.ReadOnlyError, match="here"):
         store.put(b"more")
+    assert noted.lacking is None
+
+
+def test_a_block_that_is_too_large_for_any_is_lacking_and_not_noted() -> None:
+    """Refused for its size at first and, asked for whole, no sound block: nobody else can be shown it."""
+
+    def fetch(name: cid.Cid, /, *, limit: int) -> bytes:
+        raise errors.TooLargeError(f"{name} at {limit}") if limit == 2 else errors.BlockCorruptError(str(name))
+
+    noted = reading.Noted(fetch)
+    with pytest.raises(errors.TooLargeError, match="at 2"):
+        noted(ROOT, limit=2)
+    assert noted.names == set()
+    assert isinstance(noted.lacking, errors.BlockCorruptError)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click import testing
 
+from exchange import errors as exchange_errors
 from ledger import dsse, log, statements
 from orchestrator import cli, errors, folder, journal, replay, subject
 from tests.orchestrator import test_replay
@@ -196,3 +197,16 @@ def test_what_exits_2_is_unknown_and_no_difference(finished: Path, tmp_path: Pat
     test_replay.rewrite(finished, cheat)
     said = answered("audit", finished, "--no-memory", code=1)
     assert (said["ok"], said.keys()) == (False, {"ok", "difference"})
+
+
+def test_what_audits_and_cannot_be_shown_to_others_is_no_bundle(finished: Path, tmp_path: Path) -> None:
+    """A block that is refused for its size and damaged besides: the owner's verdict needs no more of it, a stranger's would."""
+    block, path = ciphertext(finished), tmp_path / "run.car"
+    block.chmod(0o600)
+    longer(block)
+    what = subject.Exported(place=folder.RunFolder(root=finished), path=path, replace=False, told=lambda _: None)
+    with pytest.raises(exchange_errors.BlockCorruptError), subject.opened(what) as found:  # noqa: PT012
+        with pytest.raises(exchange_errors.TooLargeError):
+            found.store.get(block.name, limit=5)
+        found.finish()
+    assert not path.exists()
