@@ -15,7 +15,6 @@ import torch
 from aggregation import carry, lattice, preaggregation, recipe, rules, standing
 from aggregation import errors as aggregation_errors
 from client import agreement
-from exchange import unixfs
 from ledger import rounds
 from orchestrator import aggregate
 
@@ -42,12 +41,10 @@ class Folded:
 
     Attributes:
         values: int32 `(dim,)`.
-        file: of the aggregate.
         standing_file: of the members' standing; None if the rule keeps none.
     """
 
     values: torch.Tensor
-    file: bytes
     standing_file: bytes | None
 
 
@@ -81,7 +78,7 @@ def fold(
     try:
         rules.check(rule.name, rule.pre, len(updates), rule.byzantine)
     except aggregation_errors.TooFewError:
-        return _folded(agreed, torch.zeros(on.dim, dtype=torch.int32), standings)
+        return _folded(torch.zeros(on.dim, dtype=torch.int32), standings)
     if before is not None and standings is not None:
         joined = torch.cat((updates, before.last.unsqueeze(0)))
         known = [standings.get(name, standing.Standing()) for name in members]
@@ -97,7 +94,7 @@ def fold(
         anchored=anchored,
     )
     matrix = torch.cat((updates, before.last.unsqueeze(0))) if before is not None and anchored else updates
-    return _folded(agreed, lattice.refine(recipe.aggregate(matrix, method)), standings)
+    return _folded(lattice.refine(recipe.aggregate(matrix, method)), standings)
 
 
 def past(
@@ -126,10 +123,5 @@ def past(
     )
 
 
-def _folded(
-    agreed: agreement.Agreement, values: torch.Tensor, standings: Mapping[str, standing.Standing] | None
-) -> Folded:
-    standing_file = None if standings is None else aggregate.encode_standings(standings)
-    named = str(unixfs.of(standing_file)) if standing_file is not None else ""
-    file = aggregate.encode(aggregate.Aggregate(values=values, standing=named), agreed.specs)
-    return Folded(values=values, file=file, standing_file=standing_file)
+def _folded(values: torch.Tensor, standings: Mapping[str, standing.Standing] | None) -> Folded:
+    return Folded(values=values, standing_file=None if standings is None else aggregate.encode_standings(standings))

@@ -85,7 +85,16 @@ PLAN = plan.Plan(
     privacy=plan.PrivacyPlan(clip_norm=4.0, noise_multiplier=0.0),
     lattice=plan.LatticePlan(headroom_bits=3),
     cohort=plan.CohortPlan(members="fixed", size=0, minimum=0, enough=0, deadline=600, cosignatures=0),
-    credit=plan.CreditPlan(pool=1_000_000),
+    credit=plan.CreditPlan(
+        pool=1_000_000,
+        method="gram",
+        screened=False,
+        examples=0,
+        schedule="proportional",
+        rate=0,
+        floor=0,
+        cap=0,
+    ),
 )
 NONE = dataclasses.replace(PLAN.outer, learning_rate=0.1)
 OUTER = (

@@ -1,0 +1,160 @@
+"""The book of a round's scores: why each member was paid what it was. And the sketches that later rounds compare with.
+
+    book      {"before":"bafk...","evaluations":12,"format":"folkmoot-scores/v1",
+               "members":{"holder-00":["<score>","scored","holder-00"],...},"sketches":"bafk..."}
+    sketches  safetensors, int16: aggregates (1..8, width), the oldest first, and updates (members, width)
+              metadata {"format":"folkmoot-sketches/v1"}
+
+The aggregate of the round names the book, the book names the sketches and the book before: a chain that every settlement
+extends (docs/protocol.md P28). Sketches of updates are kept only where the plan makes the updates themselves public.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from exchange import cid, tensors
+from ledger import canonical
+from orchestrator import errors
+
+FORMAT, SKETCHES = "folkmoot-scores/v1", {"format": "folkmoot-sketches/v1"}
+MOST_BYTES = 2**22
+AGGREGATES, UPDATES = 8, 3
+"""Rounds back for which aggregates and updates are remembered."""
+RULINGS = ("scored", "opposed", "silent", "echo")
+_SCORE = re.compile(r"0|-?[1-9][0-9]*")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One accepted member's part.
+
+    Attributes:
+        score: what its update came to before it was shared; negative where it made the model worse.
+        ruling: one of RULINGS; only `scored` is paid.
+        party: the first member of the party that it shares its credit with; itself where it stands alone.
+    """
+
+    score: int
+    ruling: str
+    party: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Book:
+    """The scores of a round.
+
+    Attributes:
+        before: CID of the book of the round before; empty in the first.
+        sketches: CID of the sketches after the round.
+        evaluations: of models, that the scores took.
+        members: by accepted member.
+    """
+
+    before: str
+    sketches: str
+    evaluations: int
+    members: Mapping[str, Line]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Sketches:
+    """What a round leaves to be compared with: int16 `(rows, width)` each."""
+
+    aggregates: torch.Tensor
+    updates: torch.Tensor
+
+
+def encode(book: Book) -> bytes:
+    """The file of a book."""
+    lines: dict[str, canonical.Json] = {
+        name: [str(each.score), each.ruling, each.party] for name, each in book.members.items()
+    }
+    record: dict[str, canonical.Json] = {"before": book.before, "evaluations": book.evaluations, "format": FORMAT}
+    return canonical.encode(record | {"members": lines, "sketches": book.sketches}, limit=MOST_BYTES)
+
+
+def decode(file: bytes) -> Book:
+    """The book in a file.
+
+    Raises:
+        StatementError: it is no canonical JSON.
+        RoundError: it is not of the one form that `encode` gives.
+    """
+    record: Any = canonical.decode(file, limit=MOST_BYTES)
+    try:
+        members = {name: _line(*row) for name, row in record["members"].items()}
+        book = Book(
+            before=str(record["before"]),
+            sketches=str(record["sketches"]),
+            evaluations=int(record["evaluations"]),
+            members=members,
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise errors.RoundError(f"a book of scores of {len(file)} bytes is of another form: {error}") from error
+    for named in (book.sketches, *filter(None, [book.before])):
+        cid.Cid.parse(named)
+    if encode(book) != file:
+        raise errors.RoundError(f"a book of scores of {len(file)} bytes is not in its one byte form")
+    return book
+
+
+def encode_sketches(kept: Sketches) -> bytes:
+    """The file of a round's sketches."""
+    parts = [part for part in (kept.aggregates, kept.updates) if len(part)]
+    data = torch.cat(parts).numpy().astype("<i2", copy=False).data.cast("B")
+    specs = _specs(len(kept.aggregates), len(kept.updates), kept.aggregates.shape[1])
+    return bytes(tensors.encode(specs, dtype="I16", data=data, metadata=SKETCHES))
+
+
+def decode_sketches(file: bytes, *, members: int, width: int) -> Sketches:
+    """The sketches in a file, of 1 to 8 aggregates, and of `members` updates of `width` integers.
+
+    Raises:
+        TensorsError: it is no such file.
+    """
+    rows = (len(file) - 8 - int.from_bytes(file[:8], "little")) // (2 * width)
+    aggregates = min(max(rows - members, 1), AGGREGATES)
+    parsed = tensors.decode(file, _specs(aggregates, members, width), dtype="I16", metadata=SKETCHES)
+    flat = torch.from_numpy(np.frombuffer(parsed.data, dtype="<i2").copy()).view(-1, width)
+    return Sketches(aggregates=flat[:aggregates], updates=flat[aggregates:])
+
+
+def remembered(
+    latest: str, *, width: int, public: bool, read: Callable[[str], bytes]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The sketches of the last aggregates, and all vectors that updates are compared with: int16 `(rows, width)` each.
+
+    Args:
+        latest: CID of the book of the round before; empty in the first.
+        width: of a sketch.
+        public: whether sketches of updates are kept.
+        read: the bytes of a CID.
+    """
+    nothing = torch.empty((0, width), dtype=torch.int16)
+    aggregates, updates, named = nothing, [], latest
+    for back in range(UPDATES if public else 1):
+        if not named:
+            break
+        book = decode(read(named))
+        count = len(book.members) if public else 0
+        kept = decode_sketches(read(book.sketches), members=count, width=width)
+        aggregates = aggregates if back else kept.aggregates
+        updates.append(kept.updates)
+        named = book.before
+    return aggregates, torch.cat((aggregates, *updates))
+
+
+def _line(score: str, ruling: str, party: str) -> Line:
+    if not _SCORE.fullmatch(score) or ruling not in RULINGS or not isinstance(party, str):
+        raise ValueError(f"{[score, ruling, party]}: expected a whole number, a ruling, and a member")
+    return Line(score=int(score), ruling=ruling, party=party)
+
+
+def _specs(aggregates: int, updates: int, width: int) -> list[tensors.TensorSpec]:
+    specs = [tensors.TensorSpec(name="aggregates", shape=(aggregates, width))]
+    return specs + ([tensors.TensorSpec(name="updates", shape=(updates, width))] if updates else [])
