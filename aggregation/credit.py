@@ -58,19 +58,6 @@ def shortened(matrix: Int16[Tensor, "clients dim"]) -> Int16[Tensor, "clients di
     return torch.stack(rows) if rows else matrix
 
 
-def shared(scores: list[int], parties: list[int]) -> list[int]:
-    """Returns the scores where each party has the best score of its rows, in equal parts.
-
-    Args:
-        scores: One a row.
-        parties: The party of each row.
-    """
-    return [
-        max(0, *(score for score, other in zip(scores, parties, strict=True) if other == party)) // parties.count(party)
-        for party in parties
-    ]
-
-
 def _score(projection: int, square: int) -> int:
     """Returns floor(projection / sqrt(square)), or 0 where either is not positive."""
     if projection <= 0 or square == 0:

@@ -6,13 +6,15 @@ span is its innovation. Noise has no relation to what others learned in this rou
 innovations explain is that of a random direction, (others) / (dimensions left). Learning has: other data of the same world,
 in the same round. So
 
-    T_i = explained_i / ((n - 1 - f) / (width - h))        an echo if T_i < 3
+    T_i = explained_i / ((n - 1 - f) / (width - h))
 
 where h vectors are remembered. The f others most like i are left out: f colluders who share their noise do not vouch for each
-other. T is 1 for noise; 5 and more for 95 % of honest updates in docs/credit.md.
+other. T is 1 for noise, and 0 where less than 2**-13 of the update is innovation. One round of few dimensions can be chance,
+so an update is an echo if T < 1.5, or if the mean with the member's last rounds is below 3, each counting as 6 at most.
 
 **Twins.** Two updates whose directions lie far closer than independent data explain, that is, five times closer than the
-median pair of the round (squared distance between unit vectors), count as one party.
+median pair of the round (squared distance between unit vectors), and whose innovations are alike too (cosine above 1/2), count
+as one party.
 
 **Silence.** An update of less than 1/32 of the median length.
 
@@ -24,17 +26,25 @@ References:
     The tests are ours; docs/protocol.md P28.
 """
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
+import torch
 from jaxtyping import Float64, Int16, Shaped
 from torch import Tensor
 
 from aggregation import geometry, gram
 
-CHANCE = 3.0
+CHANCE, CHANCE_NOW, MOST = 3000, 1500, 6000
+"""T in thousandths: below which mean, and below which of this round, it is an echo; and the most that a round counts."""
 CLOSER = 5.0
 SILENT = 32
 # A vector of which less than this share is left lies in the span of those before it.
 _SPANNED = 2.0**-24
+_INNOVATION = 2.0**-13
+# Squared cosine of innovations, from which two parties may be one.
+_ALIKE = 0.25
 
 
 def silent(squares: list[int]) -> list[bool]:
@@ -43,43 +53,65 @@ def silent(squares: list[int]) -> list[bool]:
     return [square == 0 or SILENT * SILENT * square < median for square in squares]
 
 
-def chances(
-    remembered: Int16[Tensor, "past width"], rows: Int16[Tensor, "clients width"], f: int
-) -> Float64[np.ndarray, " clients"] | None:
-    """Returns T of each row; None where there are too few rows or dimensions to tell.
+def echo(chance: int, before: Sequence[int]) -> bool:
+    """Returns whether an update is an echo.
+
+    Args:
+        chance: T of this round, in thousandths.
+        before: Likewise, of the member's last rounds.
+    """
+    whole = [min(each, MOST) for each in (chance, *before)]
+    return chance < CHANCE_NOW or sum(whole) < CHANCE * len(whole)
+
+
+def innovations(
+    remembered: Int16[Tensor, "past width"], rows: Int16[Tensor, "clients width"]
+) -> Float64[np.ndarray, "clients clients"]:
+    """Returns the inner products of what each row has beyond the span of what is remembered; 0 where that is next to nothing.
 
     Args:
         remembered: Sketches of what is public.
         rows: Sketches of the round's updates, none of zeros.
-        f: Byzantine clients to withstand.
     """
-    import torch  # noqa: PLC0415  for one call
-
-    clients, past, width = len(rows), len(remembered), rows.shape[1]
-    others = clients - 1 - f
-    if others < 2 or width - past < 4 * others:
-        return None
+    past = len(remembered)
     inner = geometry.as_floats(gram.products(torch.cat((remembered, rows))).inner)
     left = _beyond(inner, past)
+    nothing = left.diagonal() <= _INNOVATION * inner.diagonal()[past:]
+    left[nothing, :] = 0.0
+    left[:, nothing] = 0.0
+    return left
+
+
+def chances(left: Float64[np.ndarray, "clients clients"], freedom: int, f: int) -> list[int] | None:
+    """Returns T of each row in thousandths, rounded down; None where there are too few rows or dimensions to tell.
+
+    Args:
+        left: As `innovations` gives it.
+        freedom: Dimensions that are left: the width less the vectors remembered.
+        f: Byzantine clients to withstand.
+    """
+    clients = len(left)
+    others = clients - 1 - f
+    if others < 2 or freedom < 4 * others:
+        return None
     own = left.diagonal()
-    similar = left * left / np.maximum(own, 1.0) / np.maximum(own[:, np.newaxis], 1.0)
-    expected = others / (width - past)
-    result = np.zeros(clients)
-    for row in range(clients):
-        if own[row] <= _SPANNED * inner[past + row, past + row]:
-            continue
+    similar = _similar(left)
+    expected = others / freedom
+    result = [0] * clients
+    for row in np.flatnonzero(own > 0.0).tolist():
         alike = sorted((j for j in range(clients) if j != row), key=lambda j: (float(similar[row, j]), j))
         vouching = [*alike[:others], row]
         rest = _beyond(left[np.ix_(vouching, vouching)], others)[0, 0]
-        result[row] = (1.0 - rest / own[row]) / expected
+        result[row] = max(0, math.floor(1000.0 * ((1.0 - rest / own[row]) / expected)))
     return result
 
 
-def parties(inner: Shaped[np.ndarray, "clients clients"]) -> list[int]:
+def parties(inner: Shaped[np.ndarray, "clients clients"], left: Float64[np.ndarray, "clients clients"]) -> list[int]:
     """Returns the party of each row, named by its first row: rows far more alike than the median pair are one, transitively.
 
     Args:
         inner: Exact inner products of the updates, none of zeros.
+        left: As `innovations` gives it, of the same rows.
     """
     clients = len(inner)
     party = list(range(clients))
@@ -88,13 +120,20 @@ def parties(inner: Shaped[np.ndarray, "clients clients"]) -> list[int]:
     exact = geometry.as_floats(inner)
     lengths = np.sqrt(exact.diagonal())
     apart = 1.0 - exact / lengths / lengths[:, np.newaxis]
+    similar = _similar(left)
     pairs = [(i, j) for i in range(clients) for j in range(i)]
     median = sorted(float(apart[i, j]) for i, j in pairs)[(len(pairs) - 1) // 2]
     for i, j in pairs:
-        if CLOSER * float(apart[i, j]) < median:
+        if CLOSER * float(apart[i, j]) < median and left[i, j] > 0.0 and similar[i, j] > _ALIKE:
             low, high = sorted((party[i], party[j]))
             party = [low if each == high else each for each in party]
     return party
+
+
+def _similar(left: Float64[np.ndarray, "clients clients"]) -> Float64[np.ndarray, "clients clients"]:
+    """Returns squared cosines; 0 where there is no direction."""
+    own = np.where(left.diagonal() > 0.0, left.diagonal(), np.inf)
+    return left / own * (left / own[:, np.newaxis])
 
 
 def _beyond(inner: Float64[np.ndarray, "rows rows"], first: int) -> Float64[np.ndarray, "rest rest"]:

@@ -120,6 +120,7 @@ def quadratic(
 
         v(r) = mean_(i in A) a_i - c / 2 |r|^2        A = {i : <x_i, r> > 0},  c >= 0
 
+    Only those in A have the benefit of the doubt that they went too far in a good direction: of the others, a_i = v({i}).
     The Shapley values of this game have a closed form in the n x n inner products, so they need no further evaluations.
 
     Args:
@@ -133,7 +134,9 @@ def quadratic(
         Ours; docs/protocol.md P28, docs/adr/0020-credit-scores.md.
     """
     curvature = _curvature(singles, inner, reached, agreeing, square)
-    slopes = [single + curvature * inner[i][i] / 2 for i, single in enumerate(singles)]
+    slopes = list(map(Fraction, singles))
+    for i in agreeing:
+        slopes[i] += curvature * inner[i][i] / 2
     return [linear - curvature / 2 * bend for linear, bend in zip(_of_mean(slopes), _of_square(inner), strict=True)]
 
 

@@ -1,15 +1,17 @@
 """What a round's updates are paid: scores, rulings against cheats, and the plan's schedule (docs/protocol.md P28).
 
-    accepted rows -> silent? -> echo? -> the others play the plan's game -> score <= 0? -> parties share -> payout
+    accepted rows -> silent? -> echo? -> of each party the first plays the plan's game -> score > 0? -> parties share -> payout
 
 Scores and rulings are a function of the updates, the plan, the round's identity, public files of earlier rounds and the public
 test set; coordinator and auditor call this module, so a score has one value.
 """
 
+import collections
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 
 from aggregation import credit, gram, lattice, novelty, sketch
@@ -81,57 +83,100 @@ def credited(
     Reference: docs/protocol.md P28.
     """
     chosen = agreed.plan.credit
+    if not chosen.kept:
+        judged, (scores, _) = (
+            unscreened(len(members)),
+            _scores(agreed, about, updates, refined, range(len(members)), store),
+        )
+        return Credited(amounts=_amounts(agreed, _lines(members, judged, scores)))
     public = agreed.plan.disclosure == "public"
     seed = int.from_bytes(hashlib.sha256(f"{DRAW}\n{agreed.run}".encode()).digest()[:8])
-    own, past, aggregates, latest = updates[:0], updates[:0], updates[:0], ""
-    if chosen.kept:
-        latest, width = _latest(agreed, about.finished, store), sketch.width(about.on.dim)
-        limit = book_limit(agreed)
-        aggregates, past = scorebook.remembered(
-            latest, width=width, public=public, read=lambda cid: store.get(cid, limit=limit)
-        )
-        own = sketch.of(about.on, updates, seed=seed) if len(updates) else past[:0]
-    f, noisy = agreed.plan.rule.byzantine, agreed.plan.privacy.noise_multiplier > 0
-    rulings = screen(updates, own, past, f, noisy=noisy) if chosen.screened else ["scored"] * len(members)
-    players = [row for row, ruling in enumerate(rulings) if ruling == "scored"]
-    scores = dict.fromkeys(range(len(members)), 0)
-    evaluations = 0
-    # An aggregate of zeros changed nothing: there is nothing to be paid for.
-    if players and bool(refined.any()):
-        found, evaluations = _scores(agreed, about, updates, refined, players, store)
-        scores |= dict(zip(players, found, strict=True))
-    lines = _lines(members, updates, players, scores, rulings, screened=chosen.screened)
-    terms = {name: getattr(chosen, name) for name in ("pool", "schedule", "rate", "floor", "cap")}
-    amounts = payout.payout(_payable(lines), **terms)
-    if not chosen.kept:
-        return Credited(amounts=amounts)
+    width, limit = sketch.width(about.on.dim), book_limit(agreed)
+    latest = _latest(agreed, about.finished, store)
+    past = scorebook.remembered(latest, width=width, public=public, read=lambda cid: store.get(cid, limit=limit))
+    own = sketch.of(about.on, updates, seed=seed) if members else past.aggregates[:0]
+    judged = unscreened(len(members))
+    if chosen.screened:
+        before = [past.chances.get(name, ()) for name in members]
+        noisy = agreed.plan.privacy.noise_multiplier > 0
+        judged = screen(updates, own, past.vectors, before, agreed.plan.rule.byzantine, noisy=noisy)
+    scores, evaluations = _scores(agreed, about, updates, refined, judged.players, store)
+    lines = _lines(members, judged, scores)
     now = sketch.of(about.on, refined.unsqueeze(0), seed=seed)
-    kept = scorebook.Sketches(
-        aggregates=torch.cat((aggregates, now))[-scorebook.AGGREGATES :], updates=own if public else own[:0]
-    )
+    aggregates = torch.cat((past.aggregates, now))[-scorebook.ROUNDS :]
+    kept = scorebook.Sketches(aggregates=aggregates, updates=own if public else own[:0])
     sketches = scorebook.encode_sketches(kept)
     named = str(unixfs.of(sketches))
     book = scorebook.Book(before=latest, sketches=named, evaluations=evaluations, members=lines)
-    return Credited(amounts=amounts, book=book, book_file=scorebook.encode(book), sketches_file=sketches)
+    return Credited(
+        amounts=_amounts(agreed, lines), book=book, book_file=scorebook.encode(book), sketches_file=sketches
+    )
 
 
-def screen(updates: torch.Tensor, own: torch.Tensor, past: torch.Tensor, f: int, *, noisy: bool) -> list[str]:
-    """The ruling on each update before it is scored: `silent`, `echo` or `scored`.
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Screened:
+    """A round's updates before they are scored.
+
+    Attributes:
+        rulings: `silent`, `echo` or `scored`, one a row.
+        chances: T in thousandths, one a row; -1 where it was not worked out.
+        parties: of each row, the first row of its party.
+    """
+
+    rulings: Sequence[str]
+    chances: Sequence[int]
+    parties: Sequence[int]
+
+    @property
+    def players(self) -> list[int]:
+        """The rows that are scored: of each party the first."""
+        return [
+            row
+            for row, (ruling, party) in enumerate(zip(self.rulings, self.parties, strict=True))
+            if ruling == "scored" and party == row
+        ]
+
+
+def unscreened(rows: int) -> Screened:
+    """So many rows that are taken as they are."""
+    return Screened(rulings=("scored",) * rows, chances=(-1,) * rows, parties=range(rows))
+
+
+def screen(
+    updates: torch.Tensor,
+    own: torch.Tensor,
+    past: torch.Tensor,
+    before: Sequence[Sequence[int]],
+    f: int,
+    *,
+    noisy: bool,
+) -> Screened:
+    """The rulings on updates, and who is one party.
 
     Args:
         updates: int16 `(clients, dim)`.
         own: their sketches.
         past: sketches of what was public before.
+        before: T of each one's last rounds, in thousandths.
         f: Byzantine clients to withstand.
         noisy: whether honest updates are mostly noise, by the plan: then nobody can tell an echo by its noise.
     """
     rulings = ["silent" if quiet else "scored" for quiet in novelty.silent(gram.squared_norms(updates))]
+    chances, parties = [-1] * len(rulings), list(range(len(rulings)))
     heard = [row for row, ruling in enumerate(rulings) if ruling == "scored"]
-    chances = None if noisy or not heard else novelty.chances(past, own[heard], f)
-    if chances is not None:
-        for row, chance in zip(heard, chances.tolist(), strict=True):
-            rulings[row] = "echo" if chance < novelty.CHANCE else "scored"
-    return rulings
+    if not heard:
+        return Screened(rulings=rulings, chances=chances, parties=parties)
+    left = novelty.innovations(past, own[heard])
+    found = None if noisy else novelty.chances(left, own.shape[1] - len(past), f)
+    for row, chance in zip(heard, found or (), strict=found is not None):
+        chances[row] = chance
+        rulings[row] = "echo" if novelty.echo(chance, before[row]) else "scored"
+    kept = [place for place, row in enumerate(heard) if rulings[row] == "scored"]
+    rows = [heard[place] for place in kept]
+    together = novelty.parties(gram.products(updates[rows]).inner, left[np.ix_(kept, kept)])
+    for row, party in zip(rows, together, strict=True):
+        parties[row] = rows[party]
+    return Screened(rulings=rulings, chances=chances, parties=parties)
 
 
 def book_limit(agreed: agreement.Agreement) -> int:
@@ -154,42 +199,39 @@ def _scores(
     refined: torch.Tensor,
     players: Sequence[int],
     store: stores.Store,
-) -> tuple[list[int], int]:
-    """The players' scores, and how many models were evaluated for them."""
+) -> tuple[dict[int, int], int]:
+    """The players' scores by row, and how many models were evaluated for them."""
     chosen = agreed.plan.credit
+    # An aggregate of zeros changed nothing: there is nothing to be paid for.
+    if not players or not bool(refined.any()):
+        return {}, 0
     if chosen.method == "gram":
         every = credit.gram_scores(updates, refined)
-        return [every[row] for row in players], 0
+        return {row: every[row] for row in players}, 0
     appraiser = appraisal.Appraiser(agreed.task, testset.load(agreed.task, store), most=chosen.examples)
     played = game.Game(appraiser.loss, about.on, about.parent.weights, updates[list(players)], refined)
     draw = hashlib.sha256(f"{DRAW}\n{about.identity}".encode()).digest()
-    return played.scores(chosen.method, draw), played.evaluations
+    return dict(zip(players, played.scores(chosen.method, draw), strict=True)), played.evaluations
 
 
-def _lines(
-    members: Sequence[str],
-    updates: torch.Tensor,
-    players: Sequence[int],
-    scores: Mapping[int, int],
-    rulings: Sequence[str],
-    *,
-    screened: bool,
-) -> dict[str, scorebook.Line]:
-    """The book's lines: who scores nothing is `opposed`, and of those who score, who is one party."""
-    ruled = ["opposed" if each == "scored" and scores[row] <= 0 else each for row, each in enumerate(rulings)]
-    parties = list(range(len(members)))
-    if screened and players:
-        found = novelty.parties(gram.products(updates[list(players)]).inner)
-        for row, party in zip(players, found, strict=True):
-            parties[row] = players[party]
-    return {
-        name: scorebook.Line(score=scores[row], ruling=ruled[row], party=members[parties[row]])
-        for row, name in enumerate(members)
-    }
+def _lines(members: Sequence[str], judged: Screened, scores: Mapping[int, int]) -> dict[str, scorebook.Line]:
+    """The book's lines; who would be scored and whose party scores nothing is `opposed`."""
+    lines = {}
+    for row, name in enumerate(members):
+        ruling, party = judged.rulings[row], judged.parties[row]
+        score = scores.get(party, 0)
+        lines[name] = scorebook.Line(
+            score=score,
+            ruling="opposed" if ruling == "scored" and score <= 0 else ruling,
+            party=members[party],
+            chance=judged.chances[row],
+        )
+    return lines
 
 
-def _payable(lines: Mapping[str, scorebook.Line]) -> dict[str, int]:
-    """What each is paid by: its score; of a party, an equal part of its best."""
-    names = list(lines)
-    shared = credit.shared([lines[name].score for name in names], [names.index(lines[name].party) for name in names])
-    return {name: score if lines[name].ruling == "scored" else 0 for name, score in zip(names, shared, strict=True)}
+def _amounts(agreed: agreement.Agreement, lines: Mapping[str, scorebook.Line]) -> dict[str, int]:
+    """The payments: each by its score, and of a party by an equal part of it."""
+    sizes = collections.Counter(line.party for line in lines.values())
+    due = {name: line.score // sizes[line.party] if line.ruling == "scored" else 0 for name, line in lines.items()}
+    chosen = agreed.plan.credit
+    return payout.payout(due, **{name: getattr(chosen, name) for name in ("pool", "schedule", "rate", "floor", "cap")})

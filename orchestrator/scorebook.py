@@ -1,7 +1,7 @@
 """The book of a round's scores: why each member was paid what it was. And the sketches that later rounds compare with.
 
     book      {"before":"bafk...","evaluations":12,"format":"folkmoot-scores/v1",
-               "members":{"holder-00":["<score>","scored","holder-00"],...},"sketches":"bafk..."}
+               "members":{"holder-00":["<score>","scored","holder-00",<T>],...},"sketches":"bafk..."}
     sketches  safetensors, int16: aggregates (1..8, width), the oldest first, and updates (members, width)
               metadata {"format":"folkmoot-sketches/v1"}
 
@@ -11,7 +11,7 @@ extends (docs/protocol.md P28). Sketches of updates are kept only where the plan
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,12 @@ from orchestrator import errors
 
 FORMAT, SKETCHES = "folkmoot-scores/v1", {"format": "folkmoot-sketches/v1"}
 MOST_BYTES = 2**22
-AGGREGATES, UPDATES = 8, 3
-"""Rounds back for which aggregates and updates are remembered."""
+ROUNDS = 8
+"""Rounds back for which aggregates and updates are remembered; of updates fewer, where that is more than the share."""
+SHARE = 12
+"""Of the width of a sketch one in so many vectors may be remembered."""
+JUDGED = 3
+"""Rounds back that a member's T is averaged over."""
 RULINGS = ("scored", "opposed", "silent", "echo")
 _SCORE = re.compile(r"0|-?[1-9][0-9]*")
 
@@ -34,14 +38,16 @@ class Line:
     """One accepted member's part.
 
     Attributes:
-        score: what its update came to before it was shared; negative where it made the model worse.
+        score: what its party's update came to before it was shared; negative where it made the model worse.
         ruling: one of RULINGS; only `scored` is paid.
         party: the first member of the party that it shares its credit with; itself where it stands alone.
+        chance: T of `aggregation.novelty` in thousandths; -1 where it was not worked out.
     """
 
     score: int
     ruling: str
     party: str
+    chance: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +78,7 @@ class Sketches:
 def encode(book: Book) -> bytes:
     """The file of a book."""
     lines: dict[str, canonical.Json] = {
-        name: [str(each.score), each.ruling, each.party] for name, each in book.members.items()
+        name: [str(each.score), each.ruling, each.party, each.chance] for name, each in book.members.items()
     }
     record: dict[str, canonical.Json] = {"before": book.before, "evaluations": book.evaluations, "format": FORMAT}
     return canonical.encode(record | {"members": lines, "sketches": book.sketches}, limit=MOST_BYTES)
@@ -118,16 +124,42 @@ def decode_sketches(file: bytes, *, members: int, width: int) -> Sketches:
         TensorsError: it is no such file.
     """
     rows = (len(file) - 8 - int.from_bytes(file[:8], "little")) // (2 * width)
-    aggregates = min(max(rows - members, 1), AGGREGATES)
+    aggregates = min(max(rows - members, 1), ROUNDS)
     parsed = tensors.decode(file, _specs(aggregates, members, width), dtype="I16", metadata=SKETCHES)
     flat = torch.from_numpy(np.frombuffer(parsed.data, dtype="<i2").copy()).view(-1, width)
     return Sketches(aggregates=flat[:aggregates], updates=flat[aggregates:])
 
 
-def remembered(
-    latest: str, *, width: int, public: bool, read: Callable[[str], bytes]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The sketches of the last aggregates, and all vectors that updates are compared with: int16 `(rows, width)` each.
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What a round's updates are compared with.
+
+    Attributes:
+        latest: CID of the book of the round before; empty in the first.
+        aggregates: sketches of the last aggregates, int16 `(rounds, width)`.
+        updates: sketches of the last rounds' updates, the latest round first; `(rows, width)` each.
+        chances: T of the last rounds, by member, in thousandths.
+    """
+
+    latest: str
+    aggregates: torch.Tensor
+    updates: tuple[torch.Tensor, ...]
+    chances: Mapping[str, Sequence[int]]
+
+    @property
+    def vectors(self) -> torch.Tensor:
+        """All of it, int16 `(rows, width)`: as many rounds of updates as fit into a share of the width, but at least one."""
+        chosen, room = [self.aggregates], self.aggregates.shape[1] // SHARE - len(self.aggregates)
+        for back, each in enumerate(self.updates):
+            room -= len(each)
+            if back and room < 0:
+                break
+            chosen.append(each)
+        return torch.cat(chosen)
+
+
+def remembered(latest: str, *, width: int, public: bool, read: Callable[[str], bytes]) -> Past:
+    """What the books say of the rounds before.
 
     Args:
         latest: CID of the book of the round before; empty in the first.
@@ -135,24 +167,27 @@ def remembered(
         public: whether sketches of updates are kept.
         read: the bytes of a CID.
     """
-    nothing = torch.empty((0, width), dtype=torch.int16)
-    aggregates, updates, named = nothing, [], latest
-    for back in range(UPDATES if public else 1):
+    aggregates, named = torch.empty((0, width), dtype=torch.int16), latest
+    updates: list[torch.Tensor] = []
+    chances: dict[str, list[int]] = {}
+    for back in range(ROUNDS):
         if not named:
             break
         book = decode(read(named))
-        count = len(book.members) if public else 0
-        kept = decode_sketches(read(book.sketches), members=count, width=width)
-        aggregates = aggregates if back else kept.aggregates
-        updates.append(kept.updates)
+        if back == 0 or public:
+            kept = decode_sketches(read(book.sketches), members=len(book.members) if public else 0, width=width)
+            aggregates = aggregates if back else kept.aggregates
+            updates.append(kept.updates)
+        for name, line in book.members.items() if back < JUDGED else ():
+            chances.setdefault(name, []).extend([line.chance] if line.chance >= 0 else [])
         named = book.before
-    return aggregates, torch.cat((aggregates, *updates))
+    return Past(latest=latest, aggregates=aggregates, updates=tuple(updates), chances=chances)
 
 
-def _line(score: str, ruling: str, party: str) -> Line:
-    if not _SCORE.fullmatch(score) or ruling not in RULINGS or not isinstance(party, str):
-        raise ValueError(f"{[score, ruling, party]}: expected a whole number, a ruling, and a member")
-    return Line(score=int(score), ruling=ruling, party=party)
+def _line(score: str, ruling: str, party: str, chance: int) -> Line:
+    if not _SCORE.fullmatch(score) or ruling not in RULINGS or not isinstance(party, str) or type(chance) is not int:
+        raise ValueError(f"{[score, ruling, party, chance]}: expected two whole numbers, a ruling, and a member")
+    return Line(score=int(score), ruling=ruling, party=party, chance=chance)
 
 
 def _specs(aggregates: int, updates: int, width: int) -> list[tensors.TensorSpec]:
