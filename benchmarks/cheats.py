@@ -51,7 +51,7 @@ class Scene:
     def noise(self) -> torch.Tensor:
         """A direction without meaning, of length 1."""
         drawn = torch.from_numpy(self.draw.standard_normal(self.honest.shape[1]))
-        return drawn / drawn.norm()
+        return drawn / float(drawn.norm())
 
     def disguised(self, update: torch.Tensor, noise: float) -> torch.Tensor:
         """An update brought to the median length, with so much noise in parts of its length."""
