@@ -92,7 +92,7 @@ def test_keys_of_one_party_are_one(world, noise):
     """A copy within the round, exact or noised: one party with its source; nobody else is (attack 20)."""
     past, rows, drawn = world
     all_rows = [*rows, *(unit(rows[3]) + noise * drawn() for _ in range(2))]
-    found, left = judged(past, all_rows)
+    _, left = judged(past, all_rows)
     assert novelty.parties(gram.products(integers(all_rows)).inner, left) == [*range(10), 3, 3]
 
 
