@@ -2,8 +2,8 @@
 
     accepted rows -> silent? -> echo? -> of each party the first plays the plan's game -> score > 0? -> parties share -> payout
 
-Scores and rulings are a function of the updates, the plan, the round's identity, public files of earlier rounds and the public
-test set; coordinator and auditor call this module, so a score has one value.
+Scores and rulings are a function of the updates, the plan, public files of earlier rounds and the public test set;
+coordinator and auditor call this module, so a score has one value.
 """
 
 import collections
@@ -48,13 +48,11 @@ class Round:
     Attributes:
         on: its lattice.
         parent: the model it started from.
-        identity: text of its age identity.
         finished: the round before; None in the first.
     """
 
     on: lattice.Lattice
     parent: checkpoint.Checkpoint
-    identity: str
     finished: rounds.RoundRecord | None
 
 
@@ -210,7 +208,7 @@ def _scores(
         return {row: every[row] for row in players}, 0
     appraiser = appraisal.Appraiser(agreed.task, testset.load(agreed.task, store), most=chosen.examples)
     played = game.Game(appraiser.loss, about.on, about.parent.weights, updates[list(players)], refined)
-    draw = hashlib.sha256(f"{DRAW}\n{about.identity}".encode()).digest()
+    draw = hashlib.sha256(f"{DRAW}\n".encode() + refined.numpy().astype("<i4", copy=False).tobytes()).digest()
     return dict(zip(players, played.scores(chosen.method, draw), strict=True)), played.evaluations
 
 

@@ -130,7 +130,7 @@ def settle(
         agreed, opening, parent, folded.values, lambda cid: store.get(cid, limit=optimizer.limit(agreed))
     )
     after = moved.checkpoint_file
-    about = crediting.Round(on=on, parent=parent, identity=identity, finished=finished)
+    about = crediting.Round(on=on, parent=parent, finished=finished)
     paid = crediting.credited(agreed, about, accepted, updates, folded.values, store)
     links = {"standing": _named(folded.standing_file), "scores": _named(paid.book_file)}
     file = aggregate.encode(aggregate.Aggregate(values=folded.values, **links), agreed.specs)
