@@ -15,6 +15,8 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
+from client import task
+
 KEYS = 3
 
 
@@ -132,3 +134,16 @@ CHEATS: Mapping[str, Cheat] = {
     "keys_noised": _keys(0.3),
 }
 """By name. `keys_*` add keys to the first holder; what their party gets beyond one holder is the gain."""
+
+
+def rare(parts: Sequence[task.Examples], label: int) -> list[task.Examples]:
+    """Honest holders' examples, all those of one class moved to the last holder, which has nothing else."""
+    mine = [part.labels == label for part in parts]
+    whole = task.Examples(
+        inputs=torch.cat([part.inputs[own] for part, own in zip(parts, mine, strict=True)]),
+        labels=torch.cat([part.labels[own] for part, own in zip(parts, mine, strict=True)]),
+    )
+    others = [
+        task.Examples(inputs=part.inputs[~own], labels=part.labels[~own]) for part, own in zip(parts, mine, strict=True)
+    ]
+    return [*others[:-1], whole]

@@ -131,7 +131,8 @@ class Field:
         sizes = [spec.size for spec in task.specs(made.model())]
         self._on = lattice.initial(sizes, self._weights, headroom_bits=HEADROOM_BITS)
         self._model = training.FlatModel(made.model(), torch.device("cpu"))
-        self._shards = shards(asked, made)
+        parts = [made.shard(number) for number in range(asked.holders)]
+        self._shards = cheats.rare(parts, made.classes - 1) if asked.cheat == "rare" else parts
         self._history: list[cheats.Past] = []
         self._aggregates: list[torch.Tensor] = []
         self._sketches: list[torch.Tensor] = []
@@ -242,20 +243,3 @@ class Judge:
             evaluations=self._evaluations / rounds,
             seconds=self._seconds / rounds,
         )
-
-
-def shards(asked: Contribution, made: task.Task) -> list[task.Examples]:
-    """The honest holders' examples; with `rare`, the last holder has all examples of the last class, and it alone."""
-    parts = [made.shard(number) for number in range(asked.holders)]
-    if asked.cheat != "rare":
-        return parts
-    rare = made.classes - 1
-    mine = [part.labels == rare for part in parts]
-    whole = task.Examples(
-        inputs=torch.cat([part.inputs[own] for part, own in zip(parts, mine, strict=True)]),
-        labels=torch.cat([part.labels[own] for part, own in zip(parts, mine, strict=True)]),
-    )
-    others = [
-        task.Examples(inputs=part.inputs[~own], labels=part.labels[~own]) for part, own in zip(parts, mine, strict=True)
-    ]
-    return [*others[:-1], whole]

@@ -31,10 +31,10 @@ def page(text: str) -> str:
         ResultError: a result is missing; the message says which command makes it.
     """
 
-    def table(match: re.Match[str]) -> str:
+    def filled(match: re.Match[str]) -> str:
         return f"{match[1]}\n{TABLES[match['name']]()}\n{match[3]}"
 
-    return MARK.sub(table, text)
+    return MARK.sub(filled, text)
 
 
 def draw(folder: Path) -> list[Path]:
@@ -60,7 +60,8 @@ def result(name: str) -> Mapping[str, Any]:
     return found
 
 
-def _rows(header: list[str], rows: list[list[str]]) -> str:
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table, its first column to the left, all others to the right."""
     lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
@@ -93,7 +94,7 @@ def _speed() -> str:
         ]
         title = f"n = {size['clients']}, f = {size['byzantine']}, {size['dim']:,} coordinates:\n\n"
         header = ["rule", "float32, ms", "passes", "int16, ms", "byzfl, ms", "Flower, ms"]
-        parts.append(title + _rows(header, rows))
+        parts.append(title + table(header, rows))
     return "\n".join(parts)
 
 
@@ -113,7 +114,7 @@ def _streams() -> str:
             seconds = metrics[key]["median"] / 1000
             idle, peak = metrics[f"{stem}.idle_mib"]["median"], metrics[f"{stem}.peak_mib"]["median"]
             rows.append([f"`{name}`", label.replace("x", " x "), f"{seconds:.1f}", f"{peak - idle:.0f}"])
-    return _rows(["rule", "clients x coordinates", "CPU s", "MiB beyond the idle process"], rows)
+    return table(["rule", "clients x coordinates", "CPU s", "MiB beyond the idle process"], rows)
 
 
 @functools.cache
@@ -143,7 +144,7 @@ def _robustness() -> str:
             worst = _worst(scores) if scores else None
             cells.append(f"{worst[0]:.1f} {worst[1]} ({scores['none']:.1f})" if scores and worst else "")
         rows.append([f"`{rule}`", *cells])
-    return _rows(["rule", *(f"alpha {alpha}, momentum {momentum}" for alpha, momentum in columns)], rows)
+    return table(["rule", *(f"alpha {alpha}, momentum {momentum}" for alpha, momentum in columns)], rows)
 
 
 def _beyond() -> str:
@@ -152,7 +153,7 @@ def _beyond() -> str:
     alpha, momentum = found["alphas"][0], found["momenta"][0]
     rules = [rule for rule in robustness.PLAIN if rule in found["rules"]]
     rows = [[name, *(f"{_scores()[rule, alpha, momentum][name]:.1f}" for rule in rules)] for name in found["beyond"]]
-    return _rows(["attack", *(f"`{rule}`" for rule in rules)], rows)
+    return table(["attack", *(f"`{rule}`" for rule in rules)], rows)
 
 
 def _heat() -> figure.Figure:

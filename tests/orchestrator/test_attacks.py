@@ -91,9 +91,7 @@ def test_another_holders_update_of_this_round_cannot_be_copied(world: federation
     assert names[1] not in outcome.credit
 
 
-def test_one_owner_of_several_keys_is_paid_once(
-    world: federation.Federation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_owner_of_several_keys_is_paid_once(world: federation.Federation, monkeypatch: pytest.MonkeyPatch) -> None:
     """20: one training sealed under three keys counts three times in the aggregate, and is one party: paid once, in thirds.
 
     What bounds the former is who is let in: a key has to be invited or expected, and only the coordinator gives roles.
