@@ -62,6 +62,10 @@ class Appraiser:
             weights: float32 `(dim,)`, in the model's own order; finite.
         """
         self.evaluations += 1
+        return cross_entropy((self.scores(weights) * 2.0**ACTIVATION_FRACTION).to(torch.int64).numpy(), self._labels)
+
+    def scores(self, weights: torch.Tensor) -> torch.Tensor:
+        """What the model says of each example, float64 `(examples, classes)`, on the grid: the same bits everywhere."""
         parameters = list(self._model.parameters())
         for parameter, part in zip(parameters, torch.split(weights, [p.numel() for p in parameters]), strict=True):
             bits = min(WEIGHT_BITS, MANTISSA - ACTIVATION_FRACTION - ACTIVATION_RANGE - _bits(_terms(parameter)))
@@ -69,7 +73,7 @@ class Appraiser:
             parameter.data = on_grid.view(parameter.shape)
         with torch.no_grad():
             scores: torch.Tensor = self._model(self._inputs)
-        return cross_entropy((scores * 2.0**ACTIVATION_FRACTION).to(torch.int64).numpy(), self._labels)
+        return scores
 
 
 def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> int:
