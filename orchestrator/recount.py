@@ -4,6 +4,7 @@ import collections
 import dataclasses
 
 from client import agreement, checkpoint, training
+from exchange import errors as exchange_errors
 from exchange import recipients, unixfs
 from exchange import store as stores
 from ledger import rounds, statements
@@ -133,10 +134,15 @@ class Recount:
         if outcome.book is None or commit.aggregate == outcome.aggregate:
             self.checked["scores"] += len(outcome.book.members) if outcome.book is not None else 0
             return
-        named = aggregate.decode(self.get(commit.aggregate), self._agreed.specs).scores
-        if named:
-            limit = crediting.book_limit(self._agreed)
-            findings.books(commit.round, scorebook.decode(self._store.get(named, limit=limit)), outcome.book)
+        try:
+            named = aggregate.decode(self.get(commit.aggregate), self._agreed.specs).scores
+            recorded = (
+                scorebook.decode(self._store.get(named, limit=crediting.book_limit(self._agreed))) if named else None
+            )
+        except (exchange_errors.ExchangeError, errors.RoundError):
+            return  # no such file: that the commit names another aggregate is said next
+        if recorded is not None:
+            findings.books(commit.round, recorded, outcome.book)
 
     def _require_state(self, cid: str) -> None:
         """A checkpoint, once recomputed, with what the outer optimizer remembers: the next round starts from both."""
