@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from jaxtyping import Int16, Int32
 from torch import Tensor
 
@@ -34,6 +35,27 @@ def gram_scores(matrix: Int16[Tensor, "clients dim"], refined: Int32[Tensor, " d
     agreements = gram.inner(matrix, refined)
     squares = gram.squared_norms(matrix)
     return [_score(len(matrix) * a - (s << lattice.FRACTION_BITS), s) for a, s in zip(agreements, squares, strict=True)]
+
+
+def shortened(matrix: Int16[Tensor, "clients dim"]) -> Int16[Tensor, "clients dim"]:
+    """Returns the updates, none longer than twice the (lower) median length: what a utility is asked about.
+
+    One that is longer is multiplied by `f / 2**16`, f = isqrt(floor(2**32 * 4 median / square)), each coordinate rounded half
+    to even. So one enormous update does not bend the curve that all are judged by.
+
+    Reference:
+        docs/protocol.md P29.
+    """
+    squares = gram.squared_norms(matrix)
+    bound = 4 * sorted(squares)[(len(squares) - 1) // 2] if squares else 0
+    rows = []
+    for row, square in zip(matrix, squares, strict=True):
+        if square <= bound:
+            rows.append(row)
+            continue
+        factor = math.isqrt((bound << 32) // square)
+        rows.append((row.to(torch.float64) * factor / 2.0**16).round_().to(torch.int16))
+    return torch.stack(rows) if rows else matrix
 
 
 def _score(projection: int, square: int) -> int:

@@ -32,10 +32,10 @@ def page(text: str) -> str:
         ResultError: a result is missing; the message says which command makes it.
     """
 
-    def table(match: re.Match[str]) -> str:
+    def filled(match: re.Match[str]) -> str:
         return f"{match[1]}\n{TABLES[match['name']]()}\n{match[3]}"
 
-    return MARK.sub(table, text)
+    return MARK.sub(filled, text)
 
 
 def draw(folder: Path) -> list[Path]:
@@ -61,7 +61,8 @@ def result(name: str) -> Mapping[str, Any]:
     return found
 
 
-def _rows(header: list[str], rows: list[list[str]]) -> str:
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table, its first column to the left, all others to the right."""
     lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
@@ -94,7 +95,7 @@ def _speed() -> str:
         ]
         title = f"n = {size['clients']}, f = {size['byzantine']}, {size['dim']:,} coordinates:\n\n"
         header = ["rule", "float32, ms", "passes", "int16, ms", "byzfl, ms", "Flower, ms"]
-        parts.append(title + _rows(header, rows))
+        parts.append(title + table(header, rows))
     return "\n".join(parts)
 
 
@@ -114,7 +115,7 @@ def _streams() -> str:
             seconds = metrics[key]["median"] / 1000
             idle, peak = metrics[f"{stem}.idle_mib"]["median"], metrics[f"{stem}.peak_mib"]["median"]
             rows.append([f"`{name}`", label.replace("x", " x "), f"{seconds:.1f}", f"{peak - idle:.0f}"])
-    return _rows(["rule", "clients x coordinates", "CPU s", "MiB beyond the idle process"], rows)
+    return table(["rule", "clients x coordinates", "CPU s", "MiB beyond the idle process"], rows)
 
 
 @functools.cache
@@ -144,7 +145,7 @@ def _robustness() -> str:
             worst = _worst(scores) if scores else None
             cells.append(f"{worst[0]:.1f} {worst[1]} ({scores['none']:.1f})" if scores and worst else "")
         rows.append([f"`{rule}`", *cells])
-    return _rows(["rule", *(f"alpha {alpha}, momentum {momentum}" for alpha, momentum in columns)], rows)
+    return table(["rule", *(f"alpha {alpha}, momentum {momentum}" for alpha, momentum in columns)], rows)
 
 
 def _beyond() -> str:
@@ -153,7 +154,7 @@ def _beyond() -> str:
     alpha, momentum = found["alphas"][0], found["momenta"][0]
     rules = [rule for rule in robustness.PLAIN if rule in found["rules"]]
     rows = [[name, *(f"{_scores()[rule, alpha, momentum][name]:.1f}" for rule in rules)] for name in found["beyond"]]
-    return _rows(["attack", *(f"`{rule}`" for rule in rules)], rows)
+    return table(["attack", *(f"`{rule}`" for rule in rules)], rows)
 
 
 def _heat() -> figure.Figure:
@@ -205,13 +206,13 @@ def _bars() -> figure.Figure:
 def _hostile() -> str:
     """Accuracy with one hostile client of ten, or that the run dies."""
     header, *rows = hostile.table(result("hostile"))
-    return _rows(header, rows)
+    return table(header, rows)
 
 
 def _strategies() -> str:
     """Accuracy of Flower's strategies on its engine and on our grid."""
     header, *rows = strategies.table(result("strategies"))
-    return _rows(header, rows)
+    return table(header, rows)
 
 
 TABLES: Mapping[str, Callable[[], str]] = {

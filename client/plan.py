@@ -4,7 +4,8 @@ A plan is public and unchangeable. What only one machine cares about (workers, f
 so cannot change the result. The ledger has no floats: real numbers travel as the shortest decimal text that reads back the
 same double (docs/protocol.md P7).
 
-    {"audit_window":2,"cohort":{"cosignatures":0,"deadline":600,"enough":0,"members":"fixed","minimum":0,"size":0},"credit":{"pool":1000000},
+    {"audit_window":2,"cohort":{"cosignatures":0,"deadline":600,"enough":0,"members":"fixed","minimum":0,"size":0},"credit":{"cap":0,"examples":1000,"floor":0,
+     "method":"quadratic_shapley","pool":1000000,"rate":0,"schedule":"proportional","screened":true},
      "disclosure":"public","lattice":{"headroom_bits":3},"outer":{"beta2":"0.0","late_factor":"1.0","late_rounds":0,"learning_rate":"1.0","momentum":"0.0","name":"sgd",
      "tau":"1.0"},"privacy":{"clip_norm":"4.0","noise_multiplier":"0.0"},"rounds":30,"rule":{"byzantine":2,"name":"trimmed_mean","pre":"nnm"},
      "seed":0,"task":{"alpha":"0.5",...,"name":"digits"},"v":1}
@@ -16,6 +17,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from client import errors, section, taskplan
+from ledger import payout
 
 VERSION = 1
 DISCLOSURES = ("public", "none")
@@ -29,6 +31,12 @@ OPTIMIZERS: Mapping[str, tuple[str, ...]] = {
 """The outer optimizers, each with those of the fields in UNUSED that it reads."""
 UNUSED: Mapping[str, float] = {"momentum": 0.0, "beta2": 0.0, "tau": 1.0}
 """What a field holds that the optimizer does not read, so that nobody sets one in vain."""
+
+
+METHODS = ("gram", "leave_one_out", "single_add", "quadratic_shapley", "gtg_shapley", "exact_shapley")
+"""The credit scores: all but `gram` evaluate models on the public test set."""
+MOST_EXACT = 12
+"""Holders of a round whose exact Shapley values, 4,095 evaluations, are worked out."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,11 +151,45 @@ class CohortPlan(section.Section):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class CreditPlan(section.Section):
-    """Micro-credits that each round divides."""
+    """What a round pays, and for what (docs/protocol.md P29).
+
+    Attributes:
+        pool: micro-credits that each round divides, or with `linear` the most that it pays.
+        method: one of METHODS: how updates are scored.
+        screened: whether updates that only repeat, keys of one party, and silence are looked for.
+        examples: of the public test set that a method of utilities is asked about, at most; 0 for all.
+        schedule: one of SCHEDULES.
+        rate: with `linear`: micro-credits for 1,000 units of score.
+        floor: micro-credits, least payment to whoever is paid.
+        cap: micro-credits, greatest payment; 0 for none.
+    """
 
     WHERE: ClassVar[str] = "credit."
 
     pool: int = section.within(0, 10**15)
+    method: str
+    screened: bool
+    examples: int = section.within(0, 1_000_000)
+    schedule: str
+    rate: int = section.within(0, 10**9)
+    floor: int = section.within(0, 10**15)
+    cap: int = section.within(0, 10**15)
+
+    @property
+    def kept(self) -> bool:
+        """Whether rounds leave a book of scores: not where `gram` alone decides, which needs none."""
+        return self.screened or self.method != "gram"
+
+    def __post_init__(self) -> None:
+        section.Section.__post_init__(self)
+        for name, value, known in (("method", self.method, METHODS), ("schedule", self.schedule, payout.SCHEDULES)):
+            if value not in known:
+                raise errors.PlanError(f"credit.{name} is {value!r}, expected one of: {', '.join(known)}")
+        if (self.schedule == "linear") != (self.rate > 0):
+            message = f"credit.rate is {self.rate} with credit.schedule={self.schedule}"
+            raise errors.PlanError(f"{message}: expected more than 0 with linear, and 0 without")
+        if self.cap and self.floor > self.cap:
+            raise errors.PlanError(f"credit.floor is {self.floor}, expected at most credit.cap, which is {self.cap}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,3 +217,10 @@ class Plan(section.Section):
         section.Section.__post_init__(self)
         if self.disclosure not in DISCLOSURES:
             raise errors.PlanError(f"disclosure is {self.disclosure!r}, expected one of: {', '.join(DISCLOSURES)}")
+        most = self.cohort.size or (self.task.holders if self.cohort.members == "fixed" else math.inf)
+        if self.credit.method == "exact_shapley" and most > MOST_EXACT:
+            message = f"credit.method is exact_shapley for rounds of {most} holders"
+            raise errors.PlanError(f"{message}: expected at most {MOST_EXACT}, or another method")
+        if self.credit.method != "gram" and not self.task.TESTED:
+            message = f"credit.method is {self.credit.method}, which evaluates models on a public test set"
+            raise errors.PlanError(f"{message}, and task {self.task.name} has none: expected gram")

@@ -40,6 +40,8 @@ class TaskPlan(section.Section):
     """
 
     WHERE: ClassVar[str] = "task."
+    TESTED: ClassVar[bool] = True
+    """Whether there is a public test set, which models can be evaluated on."""
 
     name: str
     holders: int = section.within(1, 10_000)
@@ -197,6 +199,8 @@ class FlowerPlan(TaskPlan):
         loss: name of the one that is the loss; empty for none.
         judged: partitions that the coordinator judges a checkpoint on; 0 for none.
     """
+
+    TESTED: ClassVar[bool] = False
 
     app: str
     code: str

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from ledger import cosigning, destruction, dsse, errors, keys, leaf, membership, rounds, statements, transfers
+from ledger import cosigning, destruction, dsse, errors, keys, leaf, membership, payout, rounds, statements, transfers
 
 Phase = rounds.Phase
 DISCLOSURES = ("public", "none")
@@ -215,7 +215,7 @@ def _continue(history: History, seq: int, eid: str, statement: statements.RoundS
         case statements.RoundCommit():
             return _committed(history, rounds.commit(record, statement, eid=eid), statement)
         case statements.CreditTransfer():
-            credited = rounds.credit(record, statement, pool=history.plan["credit"]["pool"])
+            credited = rounds.credit(record, statement, **payout.terms(history.plan["credit"]))
             paid = _moved(history, history.payments.paid(statement), statement)
             if history.plan["disclosure"] == "public":
                 return dataclasses.replace(paid, current=credited)

@@ -173,15 +173,15 @@ def commit(record: RoundRecord, statement: statements.RoundCommit, *, eid: str) 
     return dataclasses.replace(record, commit=statement, commit_eid=eid)
 
 
-def credit(record: RoundRecord, statement: statements.CreditTransfer, *, pool: int) -> RoundRecord:
-    """The record with its credit: the plan's pool, paid to accepted members alone.
+def credit(record: RoundRecord, statement: statements.CreditTransfer, *, pool: int, whole: bool = True) -> RoundRecord:
+    """The record with its credit: the plan's pool, or where not `whole` at most that, paid to accepted members alone.
 
     Raises:
         HistoryError: `wrong-round`, `out-of-order`, `wrong-id`, `wrong-pool`, `wrong-postings` or `not-accepted`.
     """
     _follows(record, statement, Phase.COMMITTED)
     accepted = record.commit.accepted if record.commit is not None else ()
-    transfers.check_payment(statement, accepted=accepted, pool=pool)
+    transfers.check_payment(statement, accepted=accepted, pool=pool, whole=whole)
     return dataclasses.replace(record, credit=statement)
 
 

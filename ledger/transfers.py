@@ -80,8 +80,12 @@ def add(totals: Mapping[str, int], amounts: Iterable[tuple[str, int]]) -> Mappin
     return MappingProxyType(sums)
 
 
-def check_payment(statement: statements.CreditTransfer, *, accepted: Collection[str], pool: int) -> None:
+def check_payment(
+    statement: statements.CreditTransfer, *, accepted: Collection[str], pool: int, whole: bool = True
+) -> None:
     """Nothing, if a transfer is one that may pay a round: the plan's pool to accepted members alone, or nothing at all.
+
+    Without `whole`, where the plan has a price or a cap (P29), it may be less than the pool.
 
     Raises:
         HistoryError: `wrong-id`, `wrong-pool`, `wrong-postings` or `not-accepted`.
@@ -92,8 +96,9 @@ def check_payment(statement: statements.CreditTransfer, *, accepted: Collection[
     if not statement.postings:
         return
     issued = -dict(statement.postings).get(fields.ISSUED, 0)
-    if issued != pool:
-        raise errors.HistoryError("wrong-pool", f"{issued} micro-credits are issued, expected the plan's {pool}")
+    if issued != pool if whole else not 0 < issued <= pool:
+        most = "" if whole else "at most "
+        raise errors.HistoryError("wrong-pool", f"{issued} micro-credits are issued, expected {most}the plan's {pool}")
     paid = changes(statement.postings)
     if min(paid.values()) < 0:
         raise errors.HistoryError("wrong-postings", f"{min(paid, key=paid.__getitem__)} would pay in a round's credit")

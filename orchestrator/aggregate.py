@@ -1,6 +1,7 @@
 """What a round leaves to the next beside the model: the aggregate, and the members' standing where the rule reads it.
 
-    aggregate   safetensors, int32 by name        metadata {"format":"folkmoot-aggregate/v1"}, and "standing":"bafk..." if any
+    aggregate   safetensors, int32 by name        metadata {"format":"folkmoot-aggregate/v1"}, and "standing":"bafk...",
+                                                  "scores":"bafk..." if any (orchestrator.scorebook)
     standing    {"format":"folkmoot-standing/v1","members":{"holder-00":["<gain>","<length>","<reach>",<rounds>],...}}
 
 The commit names the aggregate, the aggregate names the standing. Real numbers are texts, as in the plan (docs/protocol.md P12).
@@ -31,16 +32,18 @@ class Aggregate:
     Attributes:
         values: int32 `(dim,)`, in 1/256 of a lattice step.
         standing: CID of the members' standing after the round; empty if the rule keeps none.
+        scores: CID of the book of the round's scores; empty if the plan keeps none.
     """
 
     values: torch.Tensor
     standing: str
+    scores: str = ""
 
 
 def encode(aggregate: Aggregate, specs: Sequence[tensors.TensorSpec]) -> bytes:
     """The file of an aggregate."""
     data = aggregate.values.numpy().astype("<i4", copy=False).data.cast("B")
-    metadata = {"format": FORMAT} | ({"standing": aggregate.standing} if aggregate.standing else {})
+    metadata = _metadata(aggregate.standing, aggregate.scores)
     return bytes(tensors.encode(specs, dtype="I32", data=data, metadata=metadata))
 
 
@@ -49,18 +52,19 @@ def decode(file: bytes, specs: Sequence[tensors.TensorSpec]) -> Aggregate:
 
     Raises:
         TensorsError: it is no file of these tensors.
-        CidError: the standing it names is no CID.
+        CidError: the standing or the book it names is no CID.
         RoundError: its metadata are others.
     """
     parsed = tensors.decode(file, specs, dtype="I32", metadata=None)
-    named = parsed.metadata.get("standing", "")
-    if parsed.metadata != {"format": FORMAT} | ({"standing": named} if named else {}):
+    named, scores = parsed.metadata.get("standing", ""), parsed.metadata.get("scores", "")
+    if parsed.metadata != _metadata(named, scores):
         raise errors.RoundError(
             f"an aggregate with the metadata {str(parsed.metadata)[:200]}: expected format {FORMAT}"
         )
-    if named:
-        cid.Cid.parse(named)
-    return Aggregate(values=torch.frombuffer(bytearray(parsed.data), dtype=torch.int32), standing=named)
+    for each in filter(None, (named, scores)):
+        cid.Cid.parse(each)
+    values = torch.frombuffer(bytearray(parsed.data), dtype=torch.int32)
+    return Aggregate(values=values, standing=named, scores=scores)
 
 
 def encode_standings(members: Mapping[str, standing.Standing]) -> bytes:
@@ -86,6 +90,10 @@ def decode_standings(file: bytes) -> dict[str, standing.Standing]:
     if encode_standings(members) != file:
         raise errors.RoundError(f"a standing file of {len(file)} bytes is not in its one byte form")
     return members
+
+
+def _metadata(standing: str, scores: str) -> dict[str, str]:
+    return {name: value for name, value in (("format", FORMAT), ("scores", scores), ("standing", standing)) if value}
 
 
 def _standing(row: Any) -> standing.Standing:  # noqa: ANN401  whatever the file held

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Collection, Mapping
 
 from ledger import statements
-from orchestrator import errors, settlement
+from orchestrator import errors, scorebook, settlement
 
 CODES = {"aggregate": "aggregate", "checkpoint": "checkpoint"}
 """Fields of a commit whose difference has a code of its own."""
@@ -89,6 +89,27 @@ def verdicts(commit: statements.RoundCommit, outcome: settlement.Settlement) -> 
             why = f" ({outcome.details[member]})" if member in outcome.details else ""
             message = f"round {commit.round}: {member} is on record as {verdict}, recomputed as {again.get(member)}"
             raise errors.AuditError(message + why, "accepted")
+
+
+def books(number: int, recorded: scorebook.Book, again: scorebook.Book) -> None:
+    """Nothing, if a book of scores on record is the recomputed one.
+
+    Raises:
+        AuditError: it is not; the message names the first member whose line differs.
+    """
+    for member in sorted(recorded.members.keys() | again.members.keys()):
+        said, is_so = recorded.members.get(member), again.members.get(member)
+        if said != is_so:
+            message = f"round {number}: {member} is on record with {_spelled(said)}, recomputed {_spelled(is_so)}"
+            raise errors.AuditError(message, "credit")
+    if recorded != again:
+        raise errors.AuditError(f"round {number}: the book of scores is not the recomputed one", "credit")
+
+
+def _spelled(line: scorebook.Line | None) -> str:
+    if line is None:
+        return "no score"
+    return f"score {line.score} ({line.ruling}, party of {line.party}, T {line.chance})"
 
 
 def same(number: int, what: str, recorded: statements.Predicate, again: statements.Predicate) -> None:

@@ -13,7 +13,6 @@ import torch
 
 from aggregation import lattice, memory, recipe
 from client import agreement
-from exchange import unixfs
 from ledger import rounds
 from orchestrator import aggregate
 
@@ -26,12 +25,10 @@ class Folded:
 
     Attributes:
         values: int32 `(dim,)`.
-        file: of the aggregate.
         standing_file: of the members' standing; None if the rule keeps none.
     """
 
     values: torch.Tensor
-    file: bytes
     standing_file: bytes | None
 
 
@@ -65,9 +62,7 @@ def fold(
     )
     combined = memory.combine(members, updates, method, past() if memory.remembers(rule.name, rule.pre) else None)
     standing_file = None if combined.standings is None else aggregate.encode_standings(combined.standings)
-    named = str(unixfs.of(standing_file)) if standing_file is not None else ""
-    file = aggregate.encode(aggregate.Aggregate(values=combined.values, standing=named), agreed.specs)
-    return Folded(values=combined.values, file=file, standing_file=standing_file)
+    return Folded(values=combined.values, standing_file=standing_file)
 
 
 def past(

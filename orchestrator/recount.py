@@ -4,10 +4,11 @@ import collections
 import dataclasses
 
 from client import agreement, checkpoint, training
-from exchange import recipients
+from exchange import errors as exchange_errors
+from exchange import recipients, unixfs
 from exchange import store as stores
 from ledger import rounds, statements
-from orchestrator import aggregate, errors, findings, optimizer, settlement
+from orchestrator import aggregate, crediting, errors, findings, optimizer, scorebook, settlement
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,7 @@ class Recount:
         findings.verdicts(commit, outcome)
         unjudged = training.Judged(correct=0, total=1, loss=0.0)
         again = settlement.closing(outcome, self._agreed, record.open, identity, unjudged)
+        self._require_book(commit, outcome)
         claims = {name: getattr(commit, name) for name in ("correct", "total", "loss_micro")}
         findings.same(record.open.round, "commit", commit, dataclasses.replace(again.commit, **claims))
         findings.same(record.open.round, "credit", credit, again.credit)
@@ -84,6 +86,7 @@ class Recount:
         if self.get(commit.aggregate) != found.outcome.aggregate_file:
             raise errors.AuditError(f"round {opened.round}: the stored aggregate is not the recomputed one")
         self._require_standing(commit.aggregate)
+        self._require_scores(found.outcome)
         self.checked.update({"ciphertexts": len(found.offers) - found.on_word, "aggregates": 1, "checkpoints": 1})
         self.checked["credits"] += len(commit.accepted)
         self._require_state(commit.checkpoint)
@@ -118,6 +121,28 @@ class Recount:
         if named:
             aggregate.decode_standings(self._store.get(named, limit=aggregate.MOST_BYTES))
             self.checked["standings"] += 1
+
+    def _require_scores(self, outcome: settlement.Settlement) -> None:
+        """A recomputed book and its sketches are there: the next round starts from them."""
+        limit = crediting.book_limit(self._agreed)
+        for file in filter(None, (outcome.book_file, outcome.sketches_file)):
+            if self._store.get(str(unixfs.of(file)), limit=limit) != file:
+                raise errors.AuditError("a stored book of scores, or its sketches, is not the recomputed one")
+
+    def _require_book(self, commit: statements.RoundCommit, outcome: settlement.Settlement) -> None:
+        """The scores on record, where another aggregate file is because of them: so that a difference is named by its score."""
+        if outcome.book is None or commit.aggregate == outcome.aggregate:
+            self.checked["scores"] += len(outcome.book.members) if outcome.book is not None else 0
+            return
+        try:
+            named = aggregate.decode(self.get(commit.aggregate), self._agreed.specs).scores
+            recorded = (
+                scorebook.decode(self._store.get(named, limit=crediting.book_limit(self._agreed))) if named else None
+            )
+        except (exchange_errors.ExchangeError, errors.RoundError):
+            return  # no such file: that the commit names another aggregate is said next
+        if recorded is not None:
+            findings.books(commit.round, recorded, outcome.book)
 
     def _require_state(self, cid: str) -> None:
         """A checkpoint, once recomputed, with what the outer optimizer remembers: the next round starts from both."""

@@ -60,7 +60,8 @@ class Retention:
 
     def settled(self, outcome: settlement.Settlement) -> None:
         """Store and pin what a round came to and came from, before its commit is appended."""
-        for file in (outcome.aggregate_file, outcome.standing_file, outcome.state_file, outcome.checkpoint_file):
+        kept = (outcome.standing_file, outcome.sketches_file, outcome.book_file, outcome.state_file)
+        for file in (outcome.aggregate_file, *kept, outcome.checkpoint_file):
             if file is not None:
                 self._store.pin(self._store.put(file))
         self.offered()  # what was elsewhere is here since it was opened

@@ -178,6 +178,13 @@ class CreditSchema:
     """Keys of `credit`."""
 
     pool: int = MISSING
+    method: str = MISSING
+    screened: bool = MISSING
+    examples: int = MISSING
+    schedule: str = MISSING
+    rate: int = MISSING
+    floor: int = MISSING
+    cap: int = MISSING
 
 
 @dataclasses.dataclass

@@ -1,11 +1,11 @@
 """What a sealed round comes to: verdicts, aggregate, checkpoint and credit, as a function of public bytes and one identity.
 
 The coordinator settles a round to commit it; an auditor settles it again and compares. Both call this module, so that there is
-one meaning of a round (docs/protocol.md P12-P14).
+one meaning of a round (docs/protocol.md P12-P14, P29).
 
     offers -> open each -> accepted rows, sorted by member, int16 (clients, dim)
            -> rule -> refine -> aggregate, int32 (dim)  -> outer step -> files of state and checkpoint -> CID
-           -> Gram scores -> credit by largest remainder
+           -> scores and rulings -> credit (orchestrator.crediting)
 """
 
 import dataclasses
@@ -17,14 +17,14 @@ from typing import Any
 
 import torch
 
-from aggregation import credit, lattice
 from aggregation import errors as aggregation_errors
+from aggregation import lattice
 from client import agreement, checkpoint, training, update
 from exchange import errors as exchange_errors
 from exchange import recipients, sealing, tensors, unixfs
 from exchange import store as stores
-from ledger import accounts, context, history, rounds, statements, transfers
-from orchestrator import aggregate, fold, optimizer
+from ledger import context, history, rounds, statements, transfers
+from orchestrator import aggregate, crediting, fold, optimizer, scorebook
 
 MOST = 2**53 - 1
 UNAVAILABLE = (exchange_errors.BlockMissingError.code, exchange_errors.BlockCorruptError.code)
@@ -49,10 +49,13 @@ class Settlement:
         aggregate_file: safetensors of the int32 aggregate, in 1/256 of a lattice step.
         aggregate: CID of that file.
         standing_file: the members' standing after the round; None if the rule keeps none.
+        book: of the round's scores; None if the plan keeps none.
+        book_file: the same as a file.
+        sketches_file: what the book keeps of the round's updates; None without a book.
         state_file: what the outer optimizer remembers after the round; None for nothing.
         checkpoint_file: the new model.
         checkpoint: the same, parsed.
-        credit: micro-credits by accepted member, summing to the plan's pool, or all zero.
+        credit: micro-credits by accepted member, summing to the plan's pool, or to what its price or cap leaves of it.
     """
 
     accepted: tuple[str, ...]
@@ -61,6 +64,9 @@ class Settlement:
     aggregate_file: bytes
     aggregate: str
     standing_file: bytes | None
+    book: scorebook.Book | None
+    book_file: bytes | None
+    sketches_file: bytes | None
     state_file: bytes | None
     checkpoint_file: bytes
     checkpoint: checkpoint.Checkpoint
@@ -121,18 +127,24 @@ def settle(
     read_state = functools.partial(store.get, limit=optimizer.limit(agreed))
     moved = optimizer.step(agreed, opening, parent, folded.values, read_state)
     after = moved.checkpoint_file
-    scores = credit.gram_scores(updates, folded.values) if accepted else []
+    about = crediting.Round(on=on, parent=parent, finished=finished)
+    paid = crediting.credited(agreed, about, accepted, updates, folded.values, store)
+    links = {"standing": _named(folded.standing_file), "scores": _named(paid.book_file)}
+    file = aggregate.encode(aggregate.Aggregate(values=folded.values, **links), agreed.specs)
     return Settlement(
         accepted=accepted,
         rejected=tuple(sorted(reasons.items())),
         details={name: str(error) for name, error in refused.items()},
-        aggregate_file=folded.file,
-        aggregate=str(unixfs.of(folded.file)),
+        aggregate_file=file,
+        aggregate=str(unixfs.of(file)),
         standing_file=folded.standing_file,
+        book=paid.book,
+        book_file=paid.book_file,
+        sketches_file=paid.sketches_file,
         state_file=moved.state_file,
         checkpoint_file=after,
         checkpoint=checkpoint.decode(after, str(unixfs.of(after)), agreed.specs),
-        credit=accounts.split(agreed.plan.credit.pool, dict(zip(accepted, scores, strict=True))),
+        credit=paid.amounts,
     )
 
 
@@ -189,6 +201,10 @@ def update_limit(agreed: agreement.Agreement) -> int:
 def file_limit(agreed: agreement.Agreement) -> int:
     """Bytes that a checkpoint or an aggregate of this run may have."""
     return 4 * sum(spec.size for spec in agreed.specs) + 2**20
+
+
+def _named(file: bytes | None) -> str:
+    return "" if file is None else str(unixfs.of(file))
 
 
 def _opened(

@@ -20,12 +20,13 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from pathlib import Path
 
 import torch
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from aggregation import carry, credit, divide_and_conquer, lattice, outer, recipe, rules, standing
+from aggregation import carry, credit, divide_and_conquer, lattice, outer, recipe, rules, shapley, sketch, standing
 from aggregation import memory as rule_memory
 from client import agreement, checkpoint, invitation, plan, seeds, taskplan, training, update
 from exchange import blocks, car, cid, content, reading, recipients, sealing, tensors, unixfs
@@ -48,6 +49,7 @@ from ledger import (
     memory,
     merkle,
     note,
+    payout,
     proof,
     publication,
     statements,
@@ -87,7 +89,16 @@ PLAN = plan.Plan(
     privacy=plan.PrivacyPlan(clip_norm=4.0, noise_multiplier=0.0),
     lattice=plan.LatticePlan(headroom_bits=3),
     cohort=plan.CohortPlan(members="fixed", size=0, minimum=0, enough=0, deadline=600, cosignatures=0),
-    credit=plan.CreditPlan(pool=1_000_000),
+    credit=plan.CreditPlan(
+        pool=1_000_000,
+        method="gram",
+        screened=False,
+        examples=0,
+        schedule="proportional",
+        rate=0,
+        floor=0,
+        cap=0,
+    ),
 )
 NONE = dataclasses.replace(PLAN.outer, learning_rate=0.1)
 OUTER = (
@@ -454,6 +465,9 @@ def vectors() -> dict[str, str]:
         "outer-state": _lines([_outer_state()]),
         "credit": _lines(_credit()),
         "split": _lines(_split()),
+        "sketch": _lines([_sketch()]),
+        "quadratic": _lines(_quadratic()),
+        "payout": _lines(_payouts()),
         "tiles": _lines(_tiles()),
     }
 
@@ -661,6 +675,40 @@ def _credit() -> Iterable[object]:
 def _split() -> Iterable[object]:
     for pool, weights in ((10, {"a": 1, "b": 1, "c": 1}), (10, {"a": 0, "b": 3, "c": 4}), (7, {"a": 0, "b": 0})):
         yield {"pool": pool, "scores": weights, "credits": accounts.split(pool, weights)}
+
+
+def _sketch() -> object:
+    on = lattice.Lattice(sizes=(1, 3), exponents=(-17, -16))
+    return {
+        "sizes": on.sizes,
+        "exponents": on.exponents,
+        "seed": 5,
+        "updates": MATRIX,
+        "sketches": sketch.of(on, torch.tensor(MATRIX, dtype=torch.int16), seed=5).tolist(),
+    }
+
+
+def _quadratic() -> Iterable[object]:
+    inner = [[100, 90, -200], [90, 100, -190], [-200, -190, 400]]
+    for singles, reached in (([30, 20, -90], 40), ([-5, -5, -900], 40), ([30, 20, -90], -40)):
+        square = Fraction(181, 2)
+        values = shapley.quadratic(singles, inner, reached=reached, agreeing=[0, 1], square=square)
+        row = {"singles": singles, "inner": inner, "reached": reached, "agreeing": [0, 1], "square": str(square)}
+        yield row | {"scores": [value * 1000 // 1 for value in values]}
+
+
+def _payouts() -> Iterable[object]:
+    scores = {"a": 8000, "b": 1000, "c": 1000, "d": -5}
+    for pool, schedule, rate, floor, cap in (
+        (100, "proportional", 0, 0, 0),
+        (100, "proportional", 0, 0, 50),
+        (100, "proportional", 0, 30, 0),
+        (100, "proportional", 0, 0, 20),
+        (100, "linear", 3, 0, 0),
+        (20, "linear", 3, 0, 0),
+    ):
+        terms = {"pool": pool, "schedule": schedule, "rate": rate, "floor": floor, "cap": cap}
+        yield terms | {"scores": scores, "credits": payout.payout(scores, **terms)}
 
 
 def _tiles() -> Iterable[object]:

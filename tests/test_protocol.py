@@ -53,6 +53,7 @@ from ledger import (
     leaf,
     merkle,
     note,
+    payout,
     policy,
     proof,
     statements,
@@ -293,7 +294,11 @@ def test_the_plan_has_its_fields_and_ranges() -> None:
     """The table of the plan is the plan: names, types, ranges."""
     said = {row[0]: (row[1], row[2]) for row in table(sections()[7], "field")}
     texts = {name: row for name, row in said.items() if row[0] == "text"}
-    assert texts.keys() == {"disclosure", "task.name", "rule.name", "rule.pre", "outer.name", "cohort.members"}
+    named = {"disclosure", "task.name", "rule.name", "rule.pre", "outer.name", "cohort.members"}
+    assert texts.keys() == named | {"credit.method", "credit.schedule"}
+    assert texts["credit.method"][1] == ", ".join(plan.METHODS)
+    assert texts["credit.schedule"][1] == " or ".join(payout.SCHEDULES)
+    assert said.pop("credit.screened") == ("boolean", "true or false")
     assert texts["disclosure"][1] == " or ".join(plan.DISCLOSURES)
     assert texts["cohort.members"][1] == " or ".join(plan.MEMBERS)
     assert texts["task.name"][1] == ", ".join(catalogue.TASKS)
@@ -843,7 +848,7 @@ def _ranges(part: type[section.Section]) -> Iterator[tuple[str, tuple[str, str]]
         kind = hints[field.name]
         if isinstance(kind, type) and issubclass(kind, section.Section):
             yield from _ranges(kind)
-        elif kind is not str:
+        elif kind not in {str, bool}:
             yield part.WHERE + field.name, _range(kind, field.metadata["low"], field.metadata["high"])
 
 

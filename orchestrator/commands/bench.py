@@ -42,6 +42,7 @@ def bench() -> None:
     folkmoot bench hostile --quick
     folkmoot bench strategies --quick
     folkmoot bench flower --quick
+    folkmoot bench credit --quick
     """  # noqa: D301  click reads the escape
 
 
@@ -104,6 +105,20 @@ def rounds(out: Path, *, quick: bool, as_json: bool) -> None:
     folkmoot bench rounds --quick --out /tmp/results
     """  # noqa: D301  click reads the escape
     from benchmarks import rounds as suite  # noqa: PLC0415  no other command needs it
+
+    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
+
+
+@bench.command()
+@_options("One task, one seed, four cheats, four rounds, in under a minute.")
+def credit(out: Path, *, quick: bool, as_json: bool) -> None:
+    """What credit is worth: each method's correlation to exact Shapley values, its cost, and its pay to each kind of cheater.
+
+    \b
+    folkmoot bench credit
+    folkmoot bench credit --quick --out /tmp/results
+    """  # noqa: D301  click reads the escape
+    from benchmarks import credit as suite  # noqa: PLC0415
 
     _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
 

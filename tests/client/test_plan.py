@@ -23,6 +23,14 @@ LAWFUL: dict[type[section.Section], dict[str, st.SearchStrategy]] = {
         "size": st.just(0) | st.integers(20, 10_000),
     },
     plan.PrivacyPlan: {"clip_norm": st.floats(1e-9, 1e6)},
+    plan.CreditPlan: {
+        "method": st.sampled_from(plan.METHODS[:-1]),  # exact_shapley is for few holders
+        "screened": st.booleans(),
+        "schedule": st.just("linear"),
+        "rate": st.integers(1, 10**9),
+        "floor": st.integers(0, 10),
+        "cap": st.just(0) | st.integers(10, 10**15),
+    },
     taskplan.DigitsPlan: {"name": st.just("digits")},
     taskplan.TextPlan: {"name": st.just("text"), "corpus": st.just("0f" * 32)},
     taskplan.ImagesPlan: {
@@ -115,7 +123,16 @@ def record() -> dict:
         "privacy": {"clip_norm": "inf", "noise_multiplier": "0.0"},
         "lattice": {"headroom_bits": 3},
         "cohort": {"members": "fixed", "size": 0, "minimum": 0, "enough": 0, "deadline": 600, "cosignatures": 0},
-        "credit": {"pool": 1},
+        "credit": {
+            "pool": 1,
+            "method": "gram",
+            "screened": True,
+            "examples": 0,
+            "schedule": "proportional",
+            "rate": 0,
+            "floor": 0,
+            "cap": 0,
+        },
     }
 
 

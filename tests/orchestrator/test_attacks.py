@@ -91,12 +91,10 @@ def test_another_holders_update_of_this_round_cannot_be_copied(world: federation
     assert names[1] not in outcome.credit
 
 
-def test_one_owner_of_several_keys_is_paid_for_each(
-    world: federation.Federation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """20: what stands today, and is issue 9's to change: one training sealed under three keys counts and pays three times.
+def test_one_owner_of_several_keys_is_paid_once(world: federation.Federation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """20: one training sealed under three keys counts three times in the aggregate, and is one party: paid once, in thirds.
 
-    What bounds it is who is let in: a key has to be invited or expected, and only the coordinator gives roles.
+    What bounds the former is who is let in: a key has to be invited or expected, and only the coordinator gives roles.
     """
     monkeypatch.setitem(hostile.BEHAVIOURS, "copyist", Copyist)  # type: ignore[arg-type]
     monkeypatch.setattr(Copyist, "trained", None)
@@ -104,9 +102,12 @@ def test_one_owner_of_several_keys_is_paid_for_each(
         world.contribute(name, behaviour="copyist" if number < 3 else None)
     outcome = settled(world)
     assert outcome.rejected == ()
-    first, *copies = [outcome.credit.get(name, 0) for name in world.names[:3]]
-    assert first > 0
-    assert copies == [pytest.approx(first, rel=0.01)] * 2
+    assert outcome.book is not None
+    lines = [outcome.book.members[name] for name in world.names[:3]]
+    assert [line.party for line in lines] == [world.names[0]] * 3
+    assert {line.party for line in outcome.book.members.values()} == {world.names[0], *world.names[3:]}
+    thirds = [outcome.credit.get(name, 0) for name in world.names[:3]]
+    assert max(thirds) - min(thirds) <= 1
     assert sum(outcome.credit.values()) == world.agreed.plan.credit.pool
 
 

@@ -1,0 +1,90 @@
+"""docs/credit.md: its tables, made of the benchmark's JSON.
+
+python -m benchmarks.credit_page        writes between the marks `<!-- NAME -->` and `<!-- end -->`
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks import cheats, page
+from client import plan
+
+PAGE = page.ROOT / "docs" / "credit.md"
+DEFAULT = "quadratic_shapley"
+
+
+def made(text: str) -> str:
+    """The page with every table made anew.
+
+    Raises:
+        ResultError: the result is missing; the message says which command makes it.
+    """
+    return page.MARK.sub(lambda match: f"{match[1]}\n{TABLES[match['name']]()}\n{match[3]}", text)
+
+
+def _metrics() -> Mapping[str, Mapping[str, float]]:
+    found: Mapping[str, Mapping[str, float]] = page.result("credit")["metrics"]
+    return found
+
+
+def _said(name: str, form: str = ".2f") -> str:
+    metric = _metrics().get(name)
+    return "" if metric is None else format(metric["mean"], form)
+
+
+def _methods() -> str:
+    """Correlation and cost, a row for each task and method."""
+    rows = [
+        [
+            task,
+            f"`{method}`",
+            *(_said(f"{task}/{method}/{what}") for what in ("rho", "rho_round")),
+            _said(f"{task}/{method}/evaluations", ".0f"),
+            _said(f"{task}/{method}/cpu_seconds", ".3f"),
+            _said(f"{task}/{method}/rare"),
+        ]
+        for task in page.result("credit")["config"]["tasks"]
+        for method in plan.METHODS
+    ]
+    return page.table(["task", "method", "rho, run", "rho, round", "evaluations", "CPU s", "rare class"], rows)
+
+
+def _cheats() -> str:
+    """Pay to each cheater by the default and by `gram`, screened and bare, as percent of an honest holder's, by task."""
+    tasks = page.result("credit")["config"]["tasks"]
+    header = ["cheat", *(f"{task}{more}" for task in tasks for more in ("", ", bare", ", `gram` bare"))]
+    rows = []
+    for cheat in cheats.CHEATS:
+        cells = [
+            _percent(f"{task}/{name}")
+            for task in tasks
+            for name in (f"{DEFAULT}/{cheat}", f"{DEFAULT}/{cheat}.bare", f"gram/{cheat}.bare")
+        ]
+        rows.append([f"`{cheat}`", *cells])
+    return page.table(header, rows)
+
+
+def _percent(name: str) -> str:
+    metric = _metrics().get(name)
+    return "" if metric is None else f"{100 * metric['mean']:.1f}"
+
+
+def _screen() -> str:
+    """Honest updates that the screen took for something else, in percent, and its cost."""
+    tasks = page.result("credit")["config"]["tasks"]
+    rows = [
+        [
+            task,
+            _percent(f"{task}/screen/echo"),
+            _percent(f"{task}/screen/twin"),
+            _said(f"{task}/screen/cpu_seconds", ".4f"),
+        ]
+        for task in tasks
+    ]
+    return page.table(["task", "echo, %", "another's key, %", "CPU s a round"], rows)
+
+
+TABLES = {"methods": _methods, "cheats": _cheats, "screen": _screen}
+
+if __name__ == "__main__":
+    Path(PAGE).write_text(made(PAGE.read_text()))
