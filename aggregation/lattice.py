@@ -137,11 +137,18 @@ def encode(lattice: Lattice, values: Float[Tensor, " dim"]) -> Encoded:
     integers = torch.empty(lattice.dim, dtype=torch.int16, device=values.device)
     saturated = 0
     for index, start, stop, exponent in _blocks(lattice):
-        exact = values[start:stop].to(torch.float64)
-        _require_finite(exact, index, start - sum(lattice.sizes[:index]))
-        nearest = (exact * math.ldexp(1.0, -exponent)).round_()
-        saturated += int((nearest.abs() > lattice.bound).sum())
-        integers[start:stop] = nearest.clamp_(-lattice.bound, lattice.bound)
+        block = values[start:stop]
+        if block.dtype not in {torch.float32, torch.float64}:
+            block = block.to(torch.float32)  # in which the bound is a number
+        # A power of two times a float32 is exact; where it leaves float32's range the nearest integer is 0 or beyond the bound.
+        nearest = (block * math.ldexp(1.0, -exponent)).round_()
+        low, high = torch.aminmax(nearest)
+        # Written so that a NaN fails it too.
+        if not bool(low >= -lattice.bound) or not bool(high <= lattice.bound):
+            _require_finite(block, index, start - sum(lattice.sizes[:index]))
+            saturated += int((nearest.abs() > lattice.bound).sum())
+            nearest.clamp_(-lattice.bound, lattice.bound)
+        integers[start:stop] = nearest
     return Encoded(integers=integers, saturated=saturated)
 
 
@@ -181,11 +188,11 @@ def refine(aggregate: Float64[Tensor, " dim"]) -> Int32[Tensor, " dim"]:
         LatticeError: If a coordinate is not finite or, refined, does not fit an int32.
     """
     nearest = (aggregate * 2.0**FRACTION_BITS).round_()
+    low, high = torch.aminmax(nearest) if len(nearest) else (nearest.new_zeros(()),) * 2
     # Written so that a NaN fails it too.
-    if not bool((nearest.abs() < 2.0**31).all()):
-        raise LatticeError(
-            f"an aggregate that reaches {float(aggregate.abs().max())}: expected less than 2**23 lattice steps"
-        )
+    if not bool(low > -(2.0**31)) or not bool(high < 2.0**31):
+        reached = f"an aggregate that reaches {float(aggregate.abs().max())}"
+        raise LatticeError(f"{reached}: expected less than 2**23 lattice steps")
     return nearest.to(torch.int32)
 
 
@@ -239,6 +246,5 @@ def _require_finite(values: Tensor, index: int, offset: int) -> None:
     finite = torch.isfinite(values)
     if not bool(finite.all()):
         position = int(torch.nonzero(~finite)[0, 0])
-        raise LatticeError(
-            f"{float(values[position])} in tensor {index} at {offset + position}: expected finite numbers"
-        )
+        found = f"{float(values[position])} in tensor {index} at {offset + position}"
+        raise LatticeError(f"{found}: expected finite numbers")

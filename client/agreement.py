@@ -1,6 +1,7 @@
 """What a genesis statement binds its members to: run, coordinator, plan, task and the layout of the model."""
 
 import dataclasses
+import functools
 from typing import Self
 
 from aggregation import errors as aggregation_errors
@@ -95,9 +96,15 @@ class Agreement:
             SignatureError: not signed with the coordinator's present key.
             RefusalError: it opens a round of another run.
         """
-        statement = statements.parse(dsse.verify(envelope, self.signer))
+        statement = _said(envelope, self.signer)
         if not isinstance(statement, statements.RoundOpen):
             raise errors.RefusalError("not-an-opening", f"expected round.open, got {type(statement).__name__}")
         if statement.run != self.run:
             raise errors.RefusalError("wrong-run", f"the round belongs to run {statement.run}, expected {self.run}")
         return statement
+
+
+@functools.lru_cache(maxsize=4)
+def _said(envelope: dsse.Envelope, signer: keys.PublicKey) -> statements.Predicate:
+    """What an envelope states, its signature checked: once, where one process plays many holders."""
+    return statements.parse(dsse.verify(envelope, signer))

@@ -70,6 +70,15 @@ def decode(file: bytes | memoryview, announced: str, specs: Sequence[tensors.Ten
     found = str(unixfs.of(file))
     if found != announced:
         raise errors.CheckpointError(f"checkpoint bytes have CID {found}, expected {announced}")
+    return read(file, announced, specs)
+
+
+def read(file: bytes | memoryview, announced: str, specs: Sequence[tensors.TensorSpec]) -> Checkpoint:
+    """As `decode`, of bytes that are known to have the CID announced: they were made here, or come out of a store.
+
+    Raises:
+        CheckpointError: they are not a checkpoint of this layout.
+    """
     try:
         parsed = tensors.decode(file, specs, dtype="F32", metadata=None)
     except exchange_errors.TensorsError as error:

@@ -2,14 +2,15 @@
 
 import dataclasses
 import datetime as dt
+import functools
 from collections.abc import Iterator
 from typing import NamedTuple, Self
 
 import torch
 
 from client import accountant, agreement, environment, errors, plan, policy, spending, update
-from exchange import recipients, sealing
-from ledger import statements
+from exchange import recipients, sealing, tensors
+from ledger import dsse, statements
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +44,6 @@ class Occasion:
         Raises:
             KeyTextError: a recipient of the opening is none.
         """
-        readers = [recipients.parse_recipient(text) for text in opening.recipients]
-        integers = torch.empty(sum(spec.size for spec in agreed.specs), dtype=torch.int16)
-        file = sum(len(piece) for piece in update.pieces(integers, agreed.specs, context=bytes(32)))
         return cls(
             coordinator=agreed.coordinator.fingerprint,
             agreed=agreed.plan,
@@ -53,8 +51,29 @@ class Occasion:
             environment=environment.digest(),
             spent=spent,
             fresh=fresh,
-            size=sealing.sealed_size(file, recipients=readers),
+            size=_size(agreed.specs, opening.recipients),
         )
+
+
+@functools.lru_cache(maxsize=8)
+def _size(specs: tuple[tensors.TensorSpec, ...], readers: tuple[str, ...]) -> int:
+    """Bytes of an update, the same for all holders of a round."""
+    integers = torch.empty(sum(spec.size for spec in specs), dtype=torch.int16)
+    file = sum(len(piece) for piece in update.pieces(integers, specs, context=bytes(32)))
+    return sealing.sealed_size(file, recipients=[recipients.parse_recipient(text) for text in readers])
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """A round that a holder takes part in.
+
+    Attributes:
+        occasion: what its policy admitted.
+        known: the offer already made to the round, or None.
+    """
+
+    occasion: Occasion
+    known: dsse.Envelope | None
 
 
 class Verdict(NamedTuple):

@@ -14,7 +14,20 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import torch
 
-from client import apps, appstate, brief, draws, errors, flower, flower_compat, holder, records, seeds, worker
+from client import (
+    apps,
+    appstate,
+    brief,
+    draws,
+    errors,
+    fingerprint,
+    flower,
+    flower_compat,
+    groups,
+    records,
+    seeds,
+    worker,
+)
 from exchange import blocks, places, recipients, sealing, unixfs
 from ledger import context, dsse, keys, statements
 
@@ -85,12 +98,21 @@ class Node:
         self._run = int(settings.code[:15], 16)
         self._store = None if settings.store is None else places.open(settings.store)
         self._keys: dict[str, keys.SigningKey] = {}
-        self._runtime = holder.runtime(torch.device("cpu"))
+        self._runtime = fingerprint.runtime(torch.device("cpu"), together=1)
         self._contexts: dict[str, app.Context] = {}
         self._memories: dict[str, appstate.Memory] = {}
         self._brief: tuple[str, brief.Brief] | None = None
         self._told: dict[int, app.RecordDict] = {}
         self._opened: tuple[bytes, Opened] | None = None
+
+    @staticmethod
+    def division(settings: Settings) -> groups.OneByOne:
+        """Each node by itself, where its app's state is."""
+        return groups.OneByOne(settings.members)
+
+    def answer(self, group: groups.Group, opening: bytes, file: np.ndarray) -> list[Reply]:
+        """What the members of `group` that are asked reply; arguments as of `contribute`."""
+        return [self.contribute(member, opening, file) for member in group.asked]
 
     def contribute(self, member: str, opening: bytes, file: np.ndarray) -> Reply:
         """What `member` replies to the brief in `file`.
@@ -226,15 +248,3 @@ class Node:
             sealed = sealing.source(file, recipients=readers, context=bound)
             return self._store.pack([cast("BinaryIO", sealed)])[0]
         return sealing.deposit(self._store, file, recipients=readers, context=bound)
-
-
-def opened_file(file: bytes | memoryview, bound: bytes) -> memoryview:
-    """The reply in what was sealed, behind the context it belongs to: so no fellow reader can pass it on as another's.
-
-    Raises:
-        RecordsError: it belongs to another context.
-    """
-    view = memoryview(file)
-    if bytes(view[: len(bound)]) != bound:
-        raise errors.RecordsError(f"a reply for context {bytes(view[: len(bound)]).hex()}, expected {bound.hex()}")
-    return view[len(bound) :]

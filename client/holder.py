@@ -2,16 +2,16 @@
 
     round.open -> policy -> train -> momentum -> clip, noise -> lattice -> file -> spend -> seal -> store -> update.offer
 
-Everything private stays in this object; what leaves it is ciphertext and one signed statement.
+Everything private stays in this object; what leaves it is ciphertext and one signed statement. Where one owner plays several
+holders they may train side by side: each is asked for consent first (`admit`), and answers with what was trained (`answer`).
 """
 
 import dataclasses
-import platform
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import functools
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from aggregation import lattice
@@ -19,8 +19,11 @@ from client import (
     agreement,
     checkpoint,
     errors,
+    fingerprint,
+    leaving,
     momentum,
     outbox,
+    phases,
     policy,
     privacy,
     seeds,
@@ -42,11 +45,11 @@ class Contribution:
 
     Attributes:
         offer: the signed offer, its ciphertext already in the store.
-        seconds: wall seconds by phase: `train`, and `seal` into the store; empty when the offer was made before a restart.
+        spans: `train`, and `seal` into the store; none when the offer was made before a restart.
     """
 
     offer: dsse.Envelope
-    seconds: dict[str, float]
+    spans: tuple[phases.Span, ...]
 
 
 class Holder:
@@ -90,9 +93,14 @@ class Holder:
         self._memory = momentum.Memory(momentum_path, sum(s.size for s in agreed.specs))
         self._model = model
         self._examples = examples.to(model.weights.device)
+        self._out = leaving.Leaving(files=store)
 
     def contribute(self, envelope: dsse.Envelope, start: checkpoint.Checkpoint) -> Contribution:
-        """The holder's offer to the round that `envelope` opens.
+        """The holder's offer to the round that `envelope` opens; raises as `admit` and `answer`."""
+        return self.answer(self.admit(envelope, start), start)
+
+    def admit(self, envelope: dsse.Envelope, start: checkpoint.Checkpoint) -> consents.Admitted:
+        """The round that `envelope` opens, if the holder takes part in it; nothing is trained or spent yet.
 
         Args:
             envelope: the signed opening.
@@ -100,23 +108,52 @@ class Holder:
 
         Raises:
             RefusalError: the policy, or the protocol, says no to this round.
-            TrainingError: training did not end in finite values.
-            StoreError: the ciphertext could not be stored.
         """
         opening = self._admit(envelope, start)
         known = self._outbox.find(opening)
         occasion = consents.Occasion.of(self._agreed, opening, self._spent.so_far(), fresh=known is None)
         consents.check(self._consent, occasion)
-        if known is not None:
+        return consents.Admitted(occasion=occasion, known=known)
+
+    def lesson(self, opening: statements.RoundOpen) -> tuple[task.Examples, np.random.Generator]:
+        """What this round is trained on, and what draws its order."""
+        seed = self._agreed.plan.seed
+        draw = seeds.generator(seed, round_number=opening.round, member=self.name, purpose="batches")
+        return self._training_examples(), draw
+
+    def answer(
+        self,
+        admitted: consents.Admitted,
+        start: checkpoint.Checkpoint,
+        learned: training.Trained | None = None,
+        out: leaving.Leaving | None = None,
+    ) -> Contribution:
+        """The holder's offer to a round.
+
+        Args:
+            admitted: the round.
+            start: the verified checkpoint it starts from.
+            learned: what training on the holder's `lesson` ended with, where it was trained beside others; None to train now.
+            out: where several holders' updates leave together: nobody may see the offer before they are durable.
+
+        Raises:
+            RefusalError: the momentum, or what was spent since, no longer admits the round.
+            TrainingError: training did not end in finite values.
+            StoreError: the ciphertext could not be stored.
+        """
+        if admitted.known is not None:
             # Signed again: the same bytes, unless the holder has changed its key since.
-            return Contribution(offer=dsse.sign(known.payload, self._key), seconds={})
-        seconds: dict[str, float] = {}
+            return Contribution(offer=dsse.sign(admitted.known.payload, self._key), spans=())
+        self._out = out or leaving.Leaving(files=self._store)
+        opening, watch = admitted.occasion.opening, phases.Stopwatch(running=self._out.timed)
         bound = context.context_digest(opening.run, opening.round, opening.parent, self.name)
         on = lattice.Lattice(sizes=tuple(s.size for s in self._agreed.specs), exponents=opening.exponents)
-        with _timed(seconds, "train"):
-            encoded = lattice.encode(on, self._released(self._moved(opening, start)))
-        with _timed(seconds, "seal"):
-            self._charge(occasion)
+        with watch.timed("train" if learned is None else "encode"):
+            moved = self._moved(opening, start, learned)
+        with watch.timed("encode"):
+            encoded = lattice.encode(on, self._released(moved))
+        with watch.timed("seal"):
+            self._charge(admitted.occasion)
             sealed = self._deposited(opening, self._file(encoded.integers, bound), bound)
         statement = statements.UpdateOffer(
             author=self.name,
@@ -128,11 +165,11 @@ class Holder:
             examples=len(self._examples),
             saturated=encoded.saturated,
             context=bound.hex(),
-            runtime=runtime(self._model.weights.device),
+            runtime=fingerprint.runtime(self._model.weights.device, together=learned.together if learned else 1),
         )
         offer = dsse.sign(statements.build(statement), self._key)
-        self._outbox.keep(offer)
-        return Contribution(offer=offer, seconds=seconds)
+        self._outbox.keep(offer, self._out.records)
+        return Contribution(offer=offer, spans=watch.taken())
 
     def _admit(self, envelope: dsse.Envelope, start: checkpoint.Checkpoint) -> statements.RoundOpen:
         opening = self._agreed.opening(envelope)
@@ -140,10 +177,9 @@ class Holder:
             raise errors.RefusalError("not-in-cohort", f"{self.name} is not in the cohort of round {opening.round}")
         if start.cid != opening.parent:
             raise errors.RefusalError("wrong-parent", f"the checkpoint is {start.cid}, the round's is {opening.parent}")
-        if opening.task != catalogue.digest(self._agreed.plan.task):
-            raise errors.RefusalError(
-                "wrong-task", f"the round's task digest {opening.task} is not that of the code here"
-            )
+        if opening.task != _task_digest(self._agreed.plan.task):
+            message = f"the round's task digest {opening.task} is not that of the code here"
+            raise errors.RefusalError("wrong-task", message)
         if opening.rule != self._agreed.plan.rule.digest():
             raise errors.RefusalError("wrong-rule", f"the round's rule digest {opening.rule} is not that of the plan")
         if len(opening.exponents) != len(self._agreed.specs):
@@ -159,6 +195,7 @@ class Holder:
             size=occasion.size,
             noise=self._agreed.plan.privacy.noise_multiplier,
             admit=lambda spent: consents.check(self._consent, dataclasses.replace(occasion, spent=spent)),
+            together=self._out.records,
         )
 
     def _training_examples(self) -> task.Examples:
@@ -166,30 +203,32 @@ class Holder:
 
     def _delta(self, opening: statements.RoundOpen, start: checkpoint.Checkpoint) -> torch.Tensor:
         """What this round's training changed: float32 `(dim,)`."""
-        agreed, program = self._agreed.plan, self._agreed.task.program
+        program = self._agreed.task.program
         if program is not None:
             return program.train(start.weights, self._training_examples(), opening, self._folder)
-        batches = seeds.generator(agreed.seed, round_number=opening.round, member=self.name, purpose="batches")
-        return training.train(self._model, start.weights, self._training_examples(), agreed.task, batches).delta
+        examples, batches = self.lesson(opening)
+        return training.train(self._model, start.weights, examples, self._agreed.plan.task, batches).delta
 
-    def _moved(self, opening: statements.RoundOpen, start: checkpoint.Checkpoint) -> torch.Tensor:
+    def _moved(
+        self, opening: statements.RoundOpen, start: checkpoint.Checkpoint, learned: training.Trained | None = None
+    ) -> torch.Tensor:
         """The holder's momentum after this round, or without momentum what training changed: float32 `(dim,)`, not yet clipped.
 
         It is on disk before anything of the round is shown.
         """
+        delta = None if learned is None else training.finite(learned).delta
         beta = self._agreed.plan.task.update_momentum
         if beta == 0:
-            return self._delta(opening, start)
+            return self._delta(opening, start) if delta is None else delta
         known = self._memory.known(opening)
         if known is not None:
             return known
         before = self._memory.before(opening)
-        after = momentum.advance(before, self._delta(opening, start), beta)
+        after = momentum.advance(before, self._delta(opening, start) if delta is None else delta, beta)
         if not bool(after.isfinite().all()):
             # Kept, it would spoil every round to come.
-            raise errors.TrainingError(
-                "training moved a weight to a value that is not finite: lower task.learning_rate"
-            )
+            message = "training moved a weight to a value that is not finite: lower task.learning_rate"
+            raise errors.TrainingError(message)
         self._memory.keep(opening, before=before, after=after)
         return after
 
@@ -204,24 +243,8 @@ class Holder:
     def _deposited(self, opening: statements.RoundOpen, file: Sequence[pieces.Piece], bound: bytes) -> unixfs.Root:
         """Name and size of the sealed update, which is in the store; no copy of it was made on the way."""
         readers = [recipients.parse_recipient(text) for text in opening.recipients]
-        return sealing.deposit(self._store, file, recipients=readers, context=bound)
+        return sealing.deposit(self._out.files, file, recipients=readers, context=bound)
 
 
-def runtime(device: torch.device) -> dict[str, str]:
-    """The execution fingerprint: what the bits of training may depend on beside the plan (docs/protocol.md P10)."""
-    return {
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "deterministic": str(torch.are_deterministic_algorithms_enabled()).lower(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "dtype": "float32",
-        "machine": platform.machine(),
-        "threads": str(torch.get_num_threads()),
-        "torch": str(torch.__version__),
-    }
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    seconds[phase] = time.perf_counter() - start
+# The code of a process does not change, and one that plays many holders asks for each of them.
+_task_digest = functools.lru_cache(maxsize=4)(catalogue.digest)

@@ -35,7 +35,7 @@ class Outbox:
         same = (offer.run, offer.round, offer.parent) == (opening.run, opening.round, opening.parent)
         return envelope if same else None
 
-    def keep(self, offer: dsse.Envelope) -> None:
-        """Write `offer` down, durably, in place of the one before."""
+    def keep(self, offer: dsse.Envelope, together: durable.Together | None = None) -> None:
+        """Write `offer` down, durably, in place of the one before; with others, durably when those are finished."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        durable.write(self._path, offer.to_bytes())
+        (together.write if together is not None else durable.write)(self._path, offer.to_bytes())

@@ -136,3 +136,15 @@ def _value(text: Any) -> Any:  # noqa: ANN401  what a record may hold
     if _text(value) != text:
         raise ValueError(f"{text[:80]!r} is no value in its one form")
     return value
+
+
+def behind(file: bytes | memoryview, bound: bytes) -> memoryview:
+    """The records of a reply, in what was sealed behind the context it belongs to: nobody can pass it on as another's.
+
+    Raises:
+        RecordsError: it belongs to another context.
+    """
+    view = memoryview(file)
+    if bytes(view[: len(bound)]) != bound:
+        raise errors.RecordsError(f"a reply for context {bytes(view[: len(bound)]).hex()}, expected {bound.hex()}")
+    return view[len(bound) :]

@@ -127,7 +127,16 @@ class Spending:
         entries, _ = self._read()
         return self._spent(entries)
 
-    def charge(self, *, run: str, number: int, size: int, noise: float, admit: Callable[[Spent], object]) -> None:
+    def charge(
+        self,
+        *,
+        run: str,
+        number: int,
+        size: int,
+        noise: float,
+        admit: Callable[[Spent], object],
+        together: durable.Together | None = None,
+    ) -> None:
         """Nothing; an entry for what is about to leave is on disk, with the time of now.
 
         Args:
@@ -136,6 +145,7 @@ class Spending:
             size: bytes that will leave.
             noise: the noise multiplier of the release, 0 for none.
             admit: asked with what was spent before, while nobody else can spend; raises if this is too much.
+            together: files that become durable together, this entry with them: nothing may leave before they are finished.
 
         Raises:
             SpendingError: the file is damaged.
@@ -146,7 +156,7 @@ class Spending:
             entries, whole = self._read()
             spent = self._spent(entries)
             admit(spent)
-            self._append(Entry(run=run, round=number, size=size, noise=noise, time=spent.now), whole)
+            self._append(Entry(run=run, round=number, size=size, noise=noise, time=spent.now), whole, together)
 
     def _spent(self, entries: tuple[Entry, ...]) -> Spent:
         # A clock that was set back would give a spent day again, and a policy that has expired.
@@ -162,12 +172,16 @@ class Spending:
             message = f"{self._path}: {error}: expected lines that this holder wrote; put back a copy, or consent anew"
             raise errors.SpendingError(message) from error
 
-    def _append(self, entry: Entry, whole: int) -> None:
+    def _append(self, entry: Entry, whole: int, together: durable.Together | None) -> None:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with durable.named(self._path), os.fdopen(descriptor, "wb") as file:
             file.truncate(whole)
             file.seek(whole)
             file.write(entry.line())
             file.flush()
-            os.fsync(file.fileno())
-        durable.sync(self._path.parent)
+            if together is None:
+                os.fsync(file.fileno())
+        if together is None:
+            durable.sync(self._path.parent)
+        else:
+            together.appended(self._path)

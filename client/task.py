@@ -79,6 +79,7 @@ class Task:
         schema: what a holder's own files must hold to be examples of it.
         model: makes the model, its weights drawn from torch's global generator.
         shard: the private examples of holder number 0 .. holders-1.
+        size: how many those are.
         test: the public examples that no holder trains on, where every installation has them.
         own: whether there are no shards: each holder brings its own data.
         test_file: CID of a file with them in the run's store, where not; else empty.
@@ -90,6 +91,7 @@ class Task:
     schema: schema.Schema
     model: Callable[[], nn.Module]
     shard: Callable[[int], Examples]
+    size: Callable[[int], int]
     test: Callable[[], Examples]
     own: bool = False
     test_file: str = ""

@@ -9,18 +9,17 @@ In the record all fields stand side by side, and `name` says which there are (do
 import dataclasses
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from client import errors, section
-from exchange import cid
-from exchange import errors as exchange_errors
+from client import errors, plantext, section
 
 BUILT_IN: Mapping[str, int] = {"breast_cancer": 30, "iris": 4, "wine": 13}
 """Tables that scikit-learn brings, each with its number of columns."""
 TEN = tuple("0123456789")
 """Classes of the digits."""
-MAX_NAME = 100
+PICTURE = 784
+"""Pixels that the network of `images` sees."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +115,7 @@ class TablePlan(TaskPlan):
     def _require_own(self) -> None:
         names = (*self.columns, self.label)
         for field, listed in (("columns and label", names), ("classes", self.classes)):
-            require_names(field, listed)
+            plantext.require_names(field, listed)
         if not self.columns or len(self.classes) < 2:
             message = f"task has {len(self.columns)} columns and {len(self.classes)} classes"
             raise errors.PlanError(f"{message}, expected at least 1 and 2 for task.source=own")
@@ -126,7 +125,7 @@ class TablePlan(TaskPlan):
                 raise errors.PlanError(f"task.{field} is {list(numbers)}, expected {wanted}")
         if min(self.spread) <= 0:
             raise errors.PlanError(f"task.spread has {min(self.spread)}, expected numbers above 0")
-        require_cid(self.test)
+        plantext.require_cid(self.test)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,19 +134,21 @@ class ImagesPlan(TaskPlan):
 
     Attributes:
         channels: of the first convolution; the second has twice as many.
+        hidden: units of a linear layer between the convolutions and the scores; 0 for none.
         classes: their names.
         test: CID of the public test set (client.testset); empty for the enlarged digits, whose classes are `0` to `9`.
     """
 
     channels: int = section.within(1, 1_024)
+    hidden: int = section.within(0, 65_536)
     classes: tuple[str, ...] = section.within(2, 1_000)
     test: str
 
     def __post_init__(self) -> None:
         section.Section.__post_init__(self)
-        require_names("classes", self.classes)
+        plantext.require_names("classes", self.classes)
         if self.test or self.classes != TEN:
-            require_cid(self.test)
+            plantext.require_cid(self.test)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,15 +175,35 @@ class TextPlan(TaskPlan):
             raise errors.PlanError(f"task.corpus is {self.corpus[:80]!r}, expected 64 lower-case hex digits")
 
 
-def require_names(field: str, listed: Sequence[str]) -> None:
-    """Nothing, if no two of `listed` are one, and each can be shown to a person as it is.
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SyntheticPlan(TaskPlan):
+    """Task `synthetic`: examples that are drawn, of any shape and number.
 
-    Raises:
-        PlanError: some name is empty, too long, there twice, or has a character that is not printable.
+    Attributes:
+        examples: of a holder; with a `skew`, the median over holders.
+        skew: standard deviation of the logarithm of a holder's number of examples; 0 for all the same.
+        tests: examples of the public test set.
+        features: numbers in an example.
+        classes: how many.
+        signal: distance of the classes' means in standard deviations of an example around its own.
+        channels: of the first convolution over pictures of 28 x 28 features; 0 for no convolution.
+        hidden: units of the hidden layer; 0 for none, which without channels is logistic regression.
     """
-    if len(set(listed)) != len(listed) or not all(0 < len(each) <= MAX_NAME and each.isprintable() for each in listed):
-        wanted = f"different names of 1 to {MAX_NAME} printable characters"
-        raise errors.PlanError(f"task.{field} are {list(listed)}, expected {wanted}")
+
+    examples: int = section.within(1, 1_000_000)
+    skew: float = section.within(0.0, 4.0)
+    tests: int = section.within(1, 1_000_000)
+    features: int = section.within(1, 1_000_000)
+    classes: int = section.within(2, 1_000)
+    signal: float = section.within(0.0, 100.0)
+    channels: int = section.within(0, 1_024)
+    hidden: int = section.within(0, 65_536)
+
+    def __post_init__(self) -> None:
+        section.Section.__post_init__(self)
+        if self.channels and self.features != PICTURE:
+            message = f"task.features is {self.features} with task.channels={self.channels}"
+            raise errors.PlanError(f"{message}: expected {PICTURE}, or no channels")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,23 +233,11 @@ class FlowerPlan(TaskPlan):
     judged: int = section.within(0, 10_000)
 
 
-def require_cid(text: str) -> None:
-    """Nothing, if `text` names a public test set.
-
-    Raises:
-        PlanError: it does not.
-    """
-    try:
-        cid.Cid.parse(text)
-    except exchange_errors.CidError as error:
-        message = f"task.test is {text[:80]!r}, expected the CID of the public test set"
-        raise errors.PlanError(f"{message}: in a configuration, task.test=FILE") from error
-
-
 KINDS: Mapping[str, type[TaskPlan]] = {
     "digits": DigitsPlan,
     "flower": FlowerPlan,
     "images": ImagesPlan,
+    "synthetic": SyntheticPlan,
     "table": TablePlan,
     "text": TextPlan,
 }

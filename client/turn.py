@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from aggregation import errors as aggregation_errors
-from client import agreement, checkpoint, delivery, errors, follower, holder, home, joining, outbox, remote
+from client import agreement, checkpoint, delivery, errors, follower, holder, home, joining, outbox, phases, remote
 from exchange import errors as exchange_errors
 from exchange import store as stores
 from exchange import tensors
@@ -120,7 +120,7 @@ class Turn:
         except (errors.TrainingError, aggregation_errors.LatticeError) as error:
             self._refuse(opened, "training", str(error))
         else:
-            seconds = {phase: round(each, 3) for phase, each in contribution.seconds.items()}
+            seconds = {phase: round(each, 3) for phase, each in phases.wall(contribution.spans).items()}
             self._say("offered", opened, "offered", seq=seq, seconds=seconds)
         self._done = envelope
         self._decline(opened)

@@ -62,9 +62,9 @@ def encrypted(
     nonce = os.urandom(stream.NONCE_SIZE)
     yield head + nonce
     payload = stream.Stream(file_key, nonce)
-    target = memoryview(bytearray(BATCH * stream.SEALED_CHUNK))
     batches = pieces.batches(plaintext, BATCH * stream.CHUNK)
     current: pieces.Piece | None = next(batches, b"")
+    target = memoryview(bytearray(stream.sealed_size(len(current or b""))))  # none is larger than the first
     while current is not None:
         following = next(batches, None)
         sealed = target[: stream.sealed_size(len(current))]

@@ -71,17 +71,18 @@ class BlockStore:
         Raises:
             QuotaError, StoreError: as `put` does; nothing was stored.
         """
-        with self._locked(), writer.Packer(self._shelf) as target:
+        with self.held() as held, writer.Packer(held) as target:
             return [unixfs.build(file, target.put) for file in files]
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[writer.Writer]:
         """Blocks one by one, safe from collection from here on; durable, names too, when this ends without an error."""
-        with self._locked(), writer.Writer(self._shelf) as target:
-            yield target
+        with self.held() as target, writer.Writer(target) as taking:
+            yield taking
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def held(self) -> Iterator[shelf.Shelf]:
+        """The shelf, ready to be written to and safe from collection from here on."""
         with contextlib.ExitStack() as stack:
             with shelf.reporting(f"write to {self.folder}"):
                 self._shelf.staging.mkdir(parents=True, exist_ok=True)
@@ -89,7 +90,7 @@ class BlockStore:
                 with contextlib.suppress(errors.BusyError), lock.alone(self._lock, wait=0):
                     self._shelf.sweep()
                 stack.enter_context(lock.shared(self._lock))
-            yield
+            yield self._shelf
 
     def get(self, cid: cids.Cid | str, *, limit: int) -> bytes:
         """The bytes of the file `cid`, every block of it verified.
@@ -146,13 +147,33 @@ class BlockStore:
             BlockCorruptError: a node of it is damaged, or a leaf has another size; nothing is pinned.
             StoreError: an error of the operating system, which is its cause.
         """
-        name = assembly.name(cid)
-        with shelf.reporting(f"pin {name}"):
-            if not self._shelf.holds(name):  # before a lock would make the folder
-                raise errors.BlockMissingError(f"block {name} is not in {self.folder}")
+        for error in self.pin_all([cid]).values():
+            raise error
+
+    def pin_all(self, named: Iterable[cids.Cid | str]) -> dict[str, errors.StoreError]:
+        """Pin those of the files that are whole here, durably when this returns; of each other one why it is not pinned.
+
+        Raises:
+            CidError: a text that is no CID; nothing is pinned.
+            StoreError: an error of the operating system, which is its cause.
+        """
+        names = [assembly.name(each) for each in named]
+        refused: dict[str, errors.StoreError] = {}
+        with shelf.reporting(f"pin {', '.join(map(str, names[:3]))}"):
+            here = [name for name in names if self._shelf.holds(name)]
+            for name in set(names) - set(here):
+                refused[str(name)] = errors.BlockMissingError(f"block {name} is not in {self.folder}")
+            if not here:  # before a lock would make the folder
+                return refused
             with lock.shared(self._lock):
-                inventory.check(name, self._shelf)
-                self._pins.add(name)
+                for name in here:
+                    try:
+                        inventory.check(name, self._shelf)
+                    except (errors.BlockMissingError, errors.BlockCorruptError) as error:
+                        refused[str(name)] = error
+                if whole := [name for name in here if str(name) not in refused]:
+                    self._pins.add(*whole)
+        return refused
 
     def unpin(self, cid: cids.Cid | str) -> None:
         """Keep the file `cid` no longer, unless another pin needs its blocks. Not pinned is no error."""

@@ -19,10 +19,11 @@ class Pins:
         self.folder = folder
         self.durable = durable
 
-    def add(self, name: cids.Cid) -> None:
-        """Pin `name`, durably when this returns."""
+    def add(self, *names: cids.Cid) -> None:
+        """Pin `names`, durably when this returns."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / str(name)).touch()
+        for name in names:
+            (self.folder / str(name)).touch()
         self._sync(self.folder.parent)
         self._sync(self.folder)
 

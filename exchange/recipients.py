@@ -9,6 +9,7 @@ A recipient wraps a file key into a stanza, an identity unwraps it. The hybrid i
 Reference: C2SP age v1, "Native X25519 recipient" and "Native hybrid recipient"; RFC 7748; RFC 9180; FIPS 203.
 """
 
+import functools
 import os
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
@@ -193,6 +194,7 @@ Recipient = X25519Recipient | HybridRecipient
 Identity = X25519Identity | HybridIdentity
 
 
+@functools.lru_cache(maxsize=64)
 def parse_recipient(text: str) -> Recipient:
     """The recipient that `text` names, of the type its prefix says; raises KeyTextError if it is none."""
     if text.startswith(HybridRecipient.PREFIX + "1"):
@@ -219,6 +221,9 @@ def _share(stanza: header.Stanza, kind: str, size: int) -> bytes | None:
         found = f"share of {len(share)} and body of {len(stanza.body)} bytes"
         raise errors.SealError(f"{kind} stanza with a {found}, expected {size} and {WRAPPED_SIZE}")
     return share
+
+
+_ANY = x25519.X25519PrivateKey.from_private_bytes(bytes(CURVE_SIZE))
 
 
 def _refuse_low_order(point: bytes) -> None:

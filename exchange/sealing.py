@@ -16,12 +16,13 @@ import contextlib
 import functools
 import hmac
 import io
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from exchange import age, ahead, cid, errors, header, memory, opening, pieces, staged, store, stream, unixfs
+from exchange import age, ahead, cid, errors, gathering, header, memory, opening, pieces, staged, store, stream, unixfs
 from exchange import recipients as keys
 
 CONTEXT_TYPE = "folkmoot/context"
@@ -127,12 +128,12 @@ def open_file(source: Path, target: Path, *, identities: Sequence[keys.Identity]
 
 
 def deposit(
-    into: store.Store, plaintext: Iterable[pieces.Piece], *, recipients: Sequence[keys.Recipient], context: bytes
+    into: gathering.Sink, plaintext: Iterable[pieces.Piece], *, recipients: Sequence[keys.Recipient], context: bytes
 ) -> unixfs.Root:
     """Name and size of the file that `seal` would give for the joined `plaintext`, put into a store as it is sealed.
 
     Args:
-        into: the store.
+        into: the store, or what gathers for it.
         plaintext: buffers, read one after the other, by another thread, and copied nowhere.
         recipients: as for `seal`.
         context: as for `seal`.
@@ -145,7 +146,11 @@ def deposit(
     Reference: C2SP age v1; docs/protocol.md P10.
     """
     sealed = source(plaintext, recipients=recipients, context=context)
-    with contextlib.closing(ahead.ahead(iter(lambda: sealed.read(unixfs.CHUNK), b""))) as leaves:
+    first = sealed.read(unixfs.CHUNK)
+    if len(first) < unixfs.CHUNK:  # no more comes, so there is nothing to make ahead
+        return unixfs.Root(cid=into.put_file(cast("BinaryIO", pieces.Source([first]))), size=sealed.size)
+    following = itertools.chain([first], iter(lambda: sealed.read(unixfs.CHUNK), b""))
+    with contextlib.closing(ahead.ahead(following)) as leaves:
         name = into.put_file(cast("BinaryIO", pieces.Source(leaves)))
     return unixfs.Root(cid=name, size=sealed.size)
 

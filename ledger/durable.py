@@ -1,10 +1,13 @@
 """Small files that must survive a crash: whole or not there, and on disk before anybody acts on them."""
 
 import contextlib
+import ctypes
 import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -20,14 +23,72 @@ def write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     Raises:
         OSError: The file system refused; the old file is as it was.
     """
+    temporary = _staged(path, data, mode, synced=True)
+    temporary.replace(path)
+    sync(path.parent)
+
+
+class Together:
+    """Files that become durable together: one flush of the disk for all of them, not one for each.
+
+    Nobody may act on any of them before `finish` returns; a crash before that leaves of each the old file or the new one.
+    """
+
+    def __init__(self) -> None:
+        self._staged: dict[Path, Path] = {}
+        self._touched: Path | None = None
+
+    def write(self, path: Path, data: bytes, *, mode: int = 0o644) -> None:
+        """Nothing; `path` holds `data` when `finish` has returned. Arguments and errors are those of `write`."""
+        self._staged[path] = _staged(path, data, mode, synced=False)
+        self._touched = path.parent
+
+    def appended(self, path: Path) -> None:
+        """Nothing; what the caller wrote to `path` without a sync is durable when `finish` has begun to replace files."""
+        self._touched = path.parent
+
+    def finish(self) -> None:
+        """Nothing; all of it is durable, and nothing of it is held any more.
+
+        Raises:
+            OSError: the file system refused; of each file either the old or the new one is there.
+        """
+        if self._touched is None:
+            return
+        flush(self._touched)
+        for path, temporary in self._staged.items():
+            temporary.replace(path)
+        if self._staged:
+            flush(self._touched)
+        self._staged, self._touched = {}, None
+
+
+def flush(folder: Path) -> None:
+    """Nothing; all that was written to the file system of `folder` is on disk.
+
+    Raises:
+        OSError: some of it could not be written.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if not hasattr(_LIBC, "syncfs"):
+            os.sync()  # a system without it: all file systems
+        elif _LIBC.syncfs(descriptor):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(folder))
+    finally:
+        os.close(descriptor)
+
+
+def _staged(path: Path, data: bytes, mode: int, *, synced: bool) -> Path:
+    """The temporary file beside `path` that holds `data`."""
     temporary = path.with_name(f"{path.name}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     with named(path), os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync(path.parent)
+        if synced:
+            os.fsync(file.fileno())
+    return temporary
 
 
 @contextlib.contextmanager

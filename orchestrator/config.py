@@ -69,11 +69,12 @@ def compose(overrides: Sequence[str], *, config_dir: str | None = None) -> setti
         raise errors.ConfigError(sentence(error)) from error
 
 
-def simulated_in(resolved: Path) -> tuple[dict[str, str], int]:
-    """Behaviour by name of the hostile holders, and torch threads, that a run folder's `config.yaml` records."""
+def simulated_in(resolved: Path) -> tuple[dict[str, str], int, int]:
+    """Behaviour by name of the hostile holders, torch threads and `pool.together`, as a run folder has them."""
     try:
         saved: Any = OmegaConf.to_container(OmegaConf.load(resolved))
-        return dict(saved["attack"]["behaviours"]), int(saved["pool"]["threads"])
+        pool = saved["pool"]
+        return dict(saved["attack"]["behaviours"]), int(pool["threads"]), int(pool.get("together", 1))
     except (OSError, YAMLError, KeyError, TypeError, ValueError) as error:
         message = f"{resolved} is missing or damaged, and only it says who was hostile: restore it, or choose dir=NEW"
         raise errors.FolderError(message) from error

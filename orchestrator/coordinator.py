@@ -13,11 +13,12 @@ from types import MappingProxyType
 
 import numpy as np
 
-from client import agreement, plan, quorum, worker
+from client import agreement, groups, phases, plan, quorum, worker
 from exchange import places
-from ledger import dsse, history, policy
 from ledger import errors as ledger_errors
+from ledger import history, policy
 from orchestrator import (
+    answers,
     errors,
     folder,
     founding,
@@ -26,7 +27,6 @@ from orchestrator import (
     pool,
     proceedings,
     reception,
-    record,
     retention,
     steps,
     watch,
@@ -47,6 +47,7 @@ class Coordinator:
         hostile: behaviour by name of the holders that are not honest (a simulation's secret, not part of the plan).
         workers: who trains.
         threads: torch threads of a worker.
+        together: holders that train side by side at most, as `client.groups.most` reads it.
         listeners: are told what happens.
         witnesses: who is asked to cosign what is published; None for nobody.
         guests: names to invite, each with its role, where the plan's holders are invited.
@@ -61,6 +62,7 @@ class Coordinator:
         hostile: Mapping[str, str],
         workers: pool.Pool,
         threads: int,
+        together: int = groups.AUTO,
         listeners: Sequence[listener.Listener],
         witnesses: policy.Policy | None = None,
         guests: Mapping[str, str] = MappingProxyType({}),
@@ -73,11 +75,10 @@ class Coordinator:
         self._plan = agreed
         self._hostile = hostile
         self._pool = workers
-        self._threads = threads
+        self._threads, self._together = threads, together
         self._listeners = listeners
         self._guests = guests
-        self._seconds: dict[str, float] = {}
-        self._opened_at = 0.0
+        self._opened_at = phases.now()
 
     def run(self) -> None:
         """Carry the run to its end.
@@ -88,7 +89,6 @@ class Coordinator:
             PoolError: workers keep dying.
         """
         self._folder.require_settled_keys()
-        self._opened_at = time.perf_counter()
         keys = self._folder.coordinator_key(), self._witnesses, self._folder.second_key(), self._acting
         with self._store, journal.Journal(self._folder.ledger, *keys) as self._journal:
             if self._journal.history.phase == history.Phase.EMPTY:
@@ -105,6 +105,7 @@ class Coordinator:
                 self._proceedings = proceedings.Proceedings(
                     self._folder, self._agreed, self._journal, self._store, self._kept
                 )
+                self._answers = answers.Answers(self._journal, self._kept, self._listeners)
                 self._start()
                 self._loop()
                 self._watch.wait(self._refreshed, self._plan.cohort.deadline)
@@ -137,6 +138,7 @@ class Coordinator:
                 members={name: number for number, name in enumerate(self._played())},
                 hostile=dict(self._hostile),
                 threads=self._threads,
+                together=self._together,
                 rotations=tuple(rotation.to_bytes() for rotation in self._journal.rotations),
             )
         )
@@ -162,7 +164,7 @@ class Coordinator:
                     events.extend(self._perform(effect))
             if self._reception.opened:
                 self._journal.keep_published(SOON)  # holders act on nothing that is under no checkpoint
-            events.extend(self._heard(reply) for reply in self._pool.wait(PATIENCE))
+            events.extend(self._answers.taken(self._pool.wait(PATIENCE)))
             if self._journal.refresh():
                 self._kept.offered()
                 self._reception.tell(self._journal.history)
@@ -172,15 +174,6 @@ class Coordinator:
 
     def _recorded(self) -> steps.Recorded:
         return steps.Recorded(history=self._journal.history, joined=self._reception.arrived())
-
-    def _heard(self, reply: worker.Reply) -> steps.Answered:
-        for phase, seconds in reply.seconds.items():
-            self._seconds[phase] = self._seconds.get(phase, 0.0) + seconds
-        if reply.offer is None:
-            logger.warning("%s did not offer: %s", reply.member, reply.reason)
-        for each in self._listeners:
-            each.answered(reply)
-        return steps.Answered(member=reply.member, offer=reply.offer, decline=reply.decline)
 
     def _perform(self, effect: steps.Effect) -> Sequence[steps.Event]:
         """Carry out one effect; what follows from it."""
@@ -202,7 +195,7 @@ class Coordinator:
                 self._ask(members)
                 return False
             case steps.Append(member=member, said=said):
-                return self._append(member, said)
+                return self._answers.append(member, said)
             case steps.Seal():
                 self._proceedings.seal()
             case steps.Settle():
@@ -221,7 +214,8 @@ class Coordinator:
         logger.warning("%s: waiting for %s", said, reception.listed(wait.missing))
 
     def _ask(self, members: tuple[str, ...]) -> None:
-        self._seconds, self._opened_at, self._journal.seconds = {}, time.perf_counter(), 0.0
+        self._answers.spans, self._opened_at = [], phases.now()
+        self._journal.watch.taken()
         envelope = self._journal.opening
         if envelope is None:
             raise errors.RoundError("no round is open, so nobody can be asked")
@@ -230,19 +224,9 @@ class Coordinator:
             each.opened(self._journal.history.round + 1, self._plan.rounds)
         self._pool.ask(members, envelope.to_bytes(), np.frombuffer(self._proceedings.read(parent), dtype=np.uint8))
 
-    def _append(self, member: str, said: bytes) -> bool:
-        """Append a member's word; one that the ledger's rules refuse is dropped and named, and the round goes on."""
-        try:
-            self._journal.append(dsse.Envelope.parse(said))
-        except record.REFUSALS as error:
-            logger.warning("offer of %s refused: %s", member, error)
-            return False
-        self._kept.offered()
-        return True
-
     def _settle(self) -> None:
         report = self._proceedings.settle()
-        self._seconds |= report.seconds
-        self._seconds |= {"ledger": self._journal.seconds, "round": time.perf_counter() - self._opened_at}
+        whole = phases.since("round", self._opened_at)
+        spans = (*self._answers.spans, *report.spans, *self._journal.watch.taken(), whole)
         for each in self._listeners:
-            each.committed(dataclasses.replace(report, seconds=self._seconds))
+            each.committed(dataclasses.replace(report, spans=spans))

@@ -14,7 +14,7 @@ aggregators.json     the names that are to be aggregators, and not holders
 address              the URL of the service, while one runs with the run; service.log: what it says
 holders/<name>/      of a simulated holder: key, offer.json
 *.next               beside a key: the one that is to replace it, while `folkmoot key rotate` is at work
-metrics.jsonl        one line a round, for plots and people; plots/
+metrics.jsonl        one line a round, for plots and people; plots/, and trace.json with profile=true
 """
 
 import dataclasses

@@ -13,7 +13,7 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from client import errors, gridnode, records
+from client import errors, records
 from exchange import errors as exchange_errors
 from exchange import recipients, sealing, unixfs
 from exchange import store as stores
@@ -71,7 +71,7 @@ def gathered(
         offer = record.offers[name][1]
         bound = context.context_digest(offer.run, offer.round, offer.parent, name)
         try:
-            contents[name] = records.decode(gridnode.opened_file(_opened(offer, store, readers, bound, at_hand), bound))
+            contents[name] = records.decode(records.behind(_opened(offer, store, readers, bound, at_hand), bound))
         except REFUSALS as error:
             rejected[name] = error.code
         else:

@@ -3,10 +3,11 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
+from client import phases
 from ledger import authority, checkpoint, cosignature, dsse, errors, history, keys, log, mldsa, note, policy, statements
 from orchestrator import record, witnessing
 
@@ -26,7 +27,7 @@ class Journal:
         acting: is called before anything is appended; raises where another coordinator has taken over.
 
     Attributes:
-        seconds: wall time spent on the log since the caller last set it to zero.
+        watch: time spent on the log.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Journal:
         self._record = record.Record(path, self._origin)
         self._published = self._own = 0
         self._released = -math.inf
-        self.seconds = 0.0
+        self.watch = phases.Stopwatch()
         try:
             self._require_key()
         except errors.LedgerError:
@@ -94,11 +95,10 @@ class Journal:
             StatementError, SignatureError, HistoryError: an entry does not fit those before it.
             KeyFileError: the coordinator's key has changed, so what this one signs counts no more.
         """
-        start = time.perf_counter()
-        grown = self._record.refresh()
-        if grown:
-            self._require_key()
-        self.seconds += time.perf_counter() - start
+        with self.watch.timed("ledger"):
+            grown = self._record.refresh()
+            if grown:
+                self._require_key()
         return grown
 
     def append(self, *envelopes: dsse.Envelope, still: record.Still = lambda _: True) -> int:
@@ -118,27 +118,40 @@ class Journal:
             LogError: the store refused.
             LeaseError: another coordinator acts on the log.
         """
-        start = time.perf_counter()
-        self._acting()
-        first = self._record.append(*envelopes, still=still)
-        self._own = self.history.size
-        self.seconds += time.perf_counter() - start
-        return first
+        with self.watch.timed("ledger"):
+            self._acting()
+            first = self._record.append(*envelopes, still=still)
+            self._own = self.history.size
+            return first
+
+    def admit(self, envelopes: Sequence[dsse.Envelope]) -> list[int | errors.LedgerError]:
+        """For each of the members' `envelopes` its position, or why the rules refuse it; one transaction for all of them.
+
+        Raises:
+            LogError: the store refused; none of it is acknowledged. Ask the same again.
+            LeaseError: another coordinator acts on the log.
+        """
+        with self.watch.timed("ledger"):
+            self._acting()
+            outcomes = self._record.admit(envelopes)
+            self._own = self.history.size
+            return outcomes
 
     def publish(self) -> None:
         """Sign and release a checkpoint of all that was read, and have it cosigned; what lacks of that is a warning.
 
         Entries that others appended and nobody here has judged stay outside it.
         """
-        start = time.perf_counter()
-        signed = self._record.log.publish(self._key, self.history.size)
-        if self._second is not None:
-            signer = cosignature.Signer(name=self._origin, key=self._second)
-            signed = self._record.log.endorse(note.sign(note.split(signed)[0], [signer], int(time.time())))
-        if self._witnesses is not None and (lacking := witnessing.endorse(self._record.log, signed, self._witnesses)):
-            logger.warning("%s", lacking)
-        self._published, self._released = self.history.size, time.monotonic()
-        self.seconds += time.perf_counter() - start
+        with self.watch.timed("publish"):
+            signed = self._record.log.publish(self._key, self.history.size)
+            if self._second is not None:
+                signer = cosignature.Signer(name=self._origin, key=self._second)
+                signed = self._record.log.endorse(note.sign(note.split(signed)[0], [signer], int(time.time())))
+            if self._witnesses is not None and (
+                lacking := witnessing.endorse(self._record.log, signed, self._witnesses)
+            ):
+                logger.warning("%s", lacking)
+            self._published, self._released = self.history.size, time.monotonic()
 
     def keep_published(self, patience: float = 0.0) -> None:
         """Nothing; what was said here is under a checkpoint, and what others said is not without one for long.

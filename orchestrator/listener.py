@@ -1,10 +1,10 @@
 """Who is told how a run goes on: the terminal, the file of metrics, a test."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from client import worker
+from client import phases, worker
 from ledger import statements
 
 
@@ -14,12 +14,12 @@ class RoundReport:
 
     Attributes:
         commit: what was committed.
-        seconds: wall by phase: `train`, `seal` and `store` summed over workers; `ledger`, `aggregate` and `round` here.
+        spans: where the time went: `train`, `encode` and `seal` in workers; `open` to `publish` and `round`, the whole, here.
         ciphertext_bytes: of the updates that were offered.
     """
 
     commit: statements.RoundCommit
-    seconds: Mapping[str, float]
+    spans: Sequence[phases.Span]
     ciphertext_bytes: int
 
 

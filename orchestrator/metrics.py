@@ -1,7 +1,8 @@
 """`metrics.jsonl`: one JSON line a round, for plots and people. The ledger is the truth; this file is rebuilt from it.
 
-    {"round":1,"accuracy":0.8694,"loss":0.612,"accepted":10,"rejected":{},"bytes":98765,"seconds":{...},"checkpoint":"bafk..."}
+    {"round":1,"accuracy":0.8694,"loss":0.612,"accepted":10,"rejected":{},"bytes":98765,"seconds":{...},"cpu_seconds":{...},"checkpoint":"bafk..."}
 
+`seconds` are of the wall, both by phase and summed over processes; `round` is the coordinator's from opening to commit.
 A line of a round that a crashed process committed has no bytes and no seconds: nobody measured them.
 """
 
@@ -9,9 +10,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from client import worker
+from client import phases, worker
 from ledger import durable, log, statements
 from orchestrator import listener
+
+MEASURED = ("bytes", "seconds", "cpu_seconds")
+"""What the ledger does not say."""
 
 
 class MetricsFile:
@@ -28,7 +32,7 @@ class MetricsFile:
             statement = statements.parse(entry.envelope.payload)
             if isinstance(statement, statements.RoundCommit):
                 before = measured.get(statement.checkpoint, {})
-                lines.append(_line(statement) | {key: before[key] for key in ("bytes", "seconds") if key in before})
+                lines.append(_line(statement) | {key: before[key] for key in MEASURED if key in before})
         text = "".join(json.dumps(line) + "\n" for line in lines)
         durable.write(self._path, text.encode())
 
@@ -40,7 +44,9 @@ class MetricsFile:
 
     def committed(self, report: listener.RoundReport) -> None:
         """Add the line of a round."""
-        measured = {"bytes": report.ciphertext_bytes, "seconds": {k: round(v, 4) for k, v in report.seconds.items()}}
+        seconds = {phase: round(each, 4) for phase, each in phases.wall(report.spans).items()}
+        cpu = {phase: round(each, 4) for phase, each in phases.cpu(report.spans).items()}
+        measured = {"bytes": report.ciphertext_bytes, "seconds": seconds, "cpu_seconds": cpu}
         with self._path.open("a") as file:
             file.write(json.dumps(_line(report.commit) | measured) + "\n")
 

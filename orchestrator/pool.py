@@ -25,7 +25,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import numpy as np
 import ray
 
-from client import worker
+from client import groups, worker
 from orchestrator import errors
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class RayPool:
         workers: actors, and the CPUs that a local cluster is given.
         address: `auto` or HOST:PORT of a cluster that this machine is part of, and where the run folder has the same path on
             each; None for a local one.
-        kind: what an actor is: made from the settings, it contributes as `worker.Worker` does.
+        kind: what an actor is: made from the settings, it divides cohorts and answers as `worker.Worker` does.
     """
 
     def __init__(self, workers: int, address: str | None = None, kind: type[Any] = worker.Worker) -> None:
@@ -77,7 +77,7 @@ class RayPool:
         self._kind = kind
         self._settings: Any = None
         self._actors: list[Any] = []
-        self._asked: dict[Any, tuple[str, int]] = {}
+        self._asked: dict[Any, tuple[groups.Group, int]] = {}
         self._request: tuple[bytes, Any] | None = None
         self._replaced = 0
 
@@ -89,16 +89,19 @@ class RayPool:
         """
         self._settings = settings
         _start_ray(self._count, self._address)
-        gpus = float(ray.cluster_resources().get("GPU", 0)) / self._count
+        self._division = self._kind.division(settings)  # while the cluster starts its processes
+        gpus = ray.cluster_resources().get("GPU", 0.0) / self._count
         self._actor_class = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(self._kind)
         self._actors = [self._actor_class.remote(settings) for _ in range(self._count)]
 
     def ask(self, members: Sequence[str], opening: bytes, file: np.ndarray) -> None:
-        """Place the model in the object store once, and hand each member to its worker."""
+        """Place the model in the object store once, and hand each group to a worker, to each worker as many."""
         self._asked.clear()
+        if self._settings is None:
+            raise errors.PoolError("the pool was asked before it was started")
         self._request = (opening, ray.put(file))
-        for member in members:
-            self._submit(member)
+        for number, group in enumerate(self._division.of(members, opening)):
+            self._submit(group, (number if group.home is None else group.home) % self._count)
 
     def wait(self, timeout: float) -> list[worker.Reply]:
         """Replies that are in; members of a worker that died are asked again on a new one.
@@ -110,19 +113,19 @@ class RayPool:
             return []
         ready, _ = ray.wait(list(self._asked), timeout=timeout)
         more, _ = ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0)
-        replies = []
+        replies: list[worker.Reply] = []
         for future in dict.fromkeys([*ready, *more]):
             if future not in self._asked:  # its worker's death has already moved it to another future
                 continue
-            member, place = self._asked[future]
+            group, place = self._asked[future]
             try:
-                replies.append(ray.get(future))
+                replies += ray.get(future)
                 del self._asked[future]
             except ray.exceptions.RayActorError as error:
                 self._replace(place, error)
             except ray.exceptions.RayError as error:
                 # A holder's failure is a reply; an exception that leaves a worker is a defect, and must not pass for one.
-                raise errors.PoolError(f"{member}'s worker failed: {error}") from error
+                raise errors.PoolError(f"the worker of {', '.join(group.asked)} failed: {error}") from error
         return replies
 
     def close(self) -> None:
@@ -130,12 +133,11 @@ class RayPool:
         if ray.is_initialized():
             ray.shutdown()
 
-    def _submit(self, member: str) -> None:
-        if self._settings is None or self._request is None:
+    def _submit(self, group: groups.Group, place: int) -> None:
+        if self._request is None:
             raise errors.PoolError("the pool was asked before it was started")
         opening, model = self._request
-        place = self._settings.members[member] % self._count
-        self._asked[self._actors[place].contribute.remote(member, opening, model)] = (member, place)
+        self._asked[self._actors[place].answer.remote(group, opening, model)] = (group, place)
 
     def _replace(self, place: int, cause: Exception) -> None:
         self._replaced += 1
@@ -146,7 +148,7 @@ class RayPool:
         self._actors[place] = self._actor_class.remote(self._settings)
         lost = [future for future, (_, where) in self._asked.items() if where == place]
         for future in lost:
-            self._submit(self._asked.pop(future)[0])
+            self._submit(*self._asked.pop(future))
 
 
 class Cluster:
@@ -223,11 +225,10 @@ def _require_token(address: str) -> None:
         PoolError: it does not, so that anybody who reaches it can run code as its owner; or there is no cluster.
     """
     without = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    without["RAY_AUTH_MODE"] = "disabled"
     command = [sys.executable, "-c", _PROBE, address]
     try:
-        asked = subprocess.run(
-            command, env=without | {"RAY_AUTH_MODE": "disabled"}, capture_output=True, timeout=PROBING, check=False
-        )
+        asked = subprocess.run(command, env=without, capture_output=True, timeout=PROBING, check=False)
     except subprocess.TimeoutExpired:
         raise errors.PoolError(f"the Ray cluster {address} does not answer, expected its HOST:PORT") from None
     if asked.returncode == 0:

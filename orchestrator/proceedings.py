@@ -4,11 +4,9 @@ Others write to the ledger too. What is signed here rests on what it said a mome
 appended, a ConflictError asks to decide anew.
 """
 
-import time
-
 import torch
 
-from client import agreement, checkpoint, quorum, testset, training
+from client import agreement, checkpoint, phases, quorum, testset, training
 from exchange import recipients
 from exchange import store as stores
 from ledger import history, statements
@@ -85,36 +83,37 @@ class Proceedings:
         Raises:
             RoundError: the identity that its updates are sealed to is lost.
         """
-        start = time.perf_counter()
+        watch = phases.Stopwatch()
         known = self._journal.history
         if known.current is None:
             raise errors.RoundError("no round is open, so none can be settled")
         opened = known.current.open
         identity = self._identity(opened)
         offers = settlement.sealed_offers(known)
-        parent = checkpoint.decode(self.read(opened.parent), opened.parent, self._agreed.specs)
-        outcome = settlement.settle(
-            self._agreed,
-            opened,
-            offers,
-            identity,
-            parent,
-            self._store,
-            finished=known.finished,
-            declined=known.current.declined,
-        )
-        self._kept.settled(outcome)
-        made, weights = self._agreed.task, outcome.checkpoint.weights
-        judged = training.judge(made, self._model, weights, lambda: testset.load(made, self._store))
+        parent = checkpoint.read(self.read(opened.parent), opened.parent, self._agreed.specs)
+        with watch.timed("aggregate"):
+            outcome = settlement.settle(
+                self._agreed,
+                opened,
+                offers,
+                identity,
+                parent,
+                self._store,
+                finished=known.finished,
+                declined=known.current.declined,
+            )
+            self._kept.settled(outcome)
+        with watch.timed("evaluate"):
+            made, weights = self._agreed.task, outcome.checkpoint.weights
+            judged = training.judge(made, self._model, weights, lambda: testset.load(made, self._store))
         closing = settlement.closing(outcome, self._agreed, opened, identity, judged)
-        seconds = {"aggregate": time.perf_counter() - start}
         # One transaction: a crash leaves commit, credit and disclosure together or not at all.
         written = [each for each in (closing.commit, closing.credit, closing.disclose) if each is not None]
         self._journal.append(*self._journal.sign(*written))
         self._kept.expire()
         self._journal.publish()
         received = sum(offer.size for offer in offers)
-        return listener.RoundReport(commit=closing.commit, seconds=seconds, ciphertext_bytes=received)
+        return listener.RoundReport(commit=closing.commit, spans=watch.taken(), ciphertext_bytes=received)
 
     def read(self, cid: str) -> bytes:
         """The bytes of one of the run's checkpoints or aggregates."""

@@ -9,9 +9,11 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
-from client import worker
+from client import phases, worker
 from orchestrator import findings, listener, summary
 
+COLUMNS = ((("train",), 16), (("encode", "seal"), 6), (("ledger", "publish"), 8), (("aggregate", "evaluate"), 11))
+"""Phases shown as one, and how wide."""
 HEADER = "round   accuracy    loss   accepted   rejected      bytes   seconds: train  seal  ledger  aggregate"
 
 
@@ -83,11 +85,8 @@ class Progress:
         if not self._headed:
             self._console.print(HEADER, style="bold", highlight=False)
             self._headed = True
-        commit, seconds = report.commit, report.seconds
-        spent = "".join(
-            f"{seconds.get(phase, 0.0):>{width}.2f}"
-            for phase, width in (("train", 16), ("seal", 6), ("ledger", 8), ("aggregate", 11))
-        )
+        commit, seconds = report.commit, phases.wall(report.spans)
+        spent = "".join(f"{sum(seconds.get(phase, 0.0) for phase in shown):>{width}.2f}" for shown, width in COLUMNS)
         line = f"{commit.round:>5}{commit.correct / commit.total:>11.4f}{commit.loss_micro / 1e6:>8.3f}"
         counts = f"{len(commit.accepted):>11}{len(commit.rejected):>11}{report.ciphertext_bytes:>11,}"
         self._console.print(line + counts + spent, highlight=False, no_wrap=True, crop=False, overflow="ignore")

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 
 from client import agreement, plan
 from exchange import errors as exchange_errors
+from exchange import gathering
 from exchange import store as stores
 from ledger import history, statements
 from orchestrator import folder, journal, settlement
@@ -48,15 +49,13 @@ class Retention:
 
     def offered(self) -> None:
         """Pin the ciphertexts that are offered to the round in progress, but for those that are not all here."""
-        for _, offer in self._journal.history.offers.values():
-            if offer.ciphertext in self._pinned or offer.size > settlement.update_limit(self._agreed):
-                continue
-            try:
-                self._store.pin(offer.ciphertext)
-            except (exchange_errors.BlockMissingError, exchange_errors.BlockCorruptError) as error:
-                logger.info("the ciphertext of %s is not pinned: %s", offer.author, error)
-            else:
-                self._pinned.add(offer.ciphertext)
+        limit = settlement.update_limit(self._agreed)
+        offers = [offer for _, offer in self._journal.history.offers.values() if offer.size <= limit]
+        wanted = {offer.ciphertext: offer.author for offer in offers if offer.ciphertext not in self._pinned}
+        refused = gathering.pin(self._store, tuple(wanted))
+        for name, error in refused.items():
+            logger.info("the ciphertext of %s is not pinned: %s", wanted[name], error)
+        self._pinned |= wanted.keys() - refused.keys()
 
     def settled(self, outcome: settlement.Settlement) -> None:
         """Store and pin what a round came to and came from, before its commit is appended."""

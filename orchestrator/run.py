@@ -20,6 +20,7 @@ from orchestrator import (
     remote,
     settings,
     summary,
+    trace,
 )
 
 
@@ -54,7 +55,8 @@ def execute(
                 before = summary.read(record)
             if before.entries:
                 show.resumed(before.rounds, before.planned)
-        _run(config, where, [lines, show, *listeners], acting)
+        traced = [trace.TraceFile(where.root / trace.NAME)] if config.profile else []
+        _run(config, where, [lines, show, *traced, *listeners], acting)
         with _read(where) as record:
             lines.rebuild(record)
             return summary.read(record), where.root
@@ -98,6 +100,7 @@ def _run(
             hostile=config.hostile,
             workers=workers,
             threads=config.threads,
+            together=config.together,
             listeners=listeners,
             witnesses=config.witnesses,
             acting=acting,
@@ -134,13 +137,15 @@ def _require_same_simulation(config: settings.RunConfig, where: folder.RunFolder
             where.coordinator_key()  # made before there is a run that it is missing from
             durable.write(where.url, config.url.encode() + b"\n")
         return
-    hostile, threads = config_door.simulated_in(where.config)
-    if config.hosting is not None:
-        hostile, threads = dict(config.hostile), config.threads  # nobody is played here
+    hostile, threads, together = config_door.simulated_in(where.config)
+    if config.hosting is not None:  # nobody is played here
+        hostile, threads, together = dict(config.hostile), config.threads, config.together
     if hostile != dict(config.hostile):
         differs = f"other hostile holders ({hostile or 'none'})"
     elif threads != config.threads:
         differs = f"pool.threads={threads}, on which the bits of training depend"
+    elif together != config.together:
+        differs = f"pool.together={together}, on which the bits of training depend"
     elif where.server != config.url:
         differs = f"its log in {where.server or where.ledger}"
     else:

@@ -46,8 +46,23 @@ class ImagesSchema(TaskSchema):
     """Keys of `task=images`."""
 
     channels: int = MISSING
+    hidden: int = MISSING
     classes: list[str] = MISSING
     test: str = MISSING
+
+
+@dataclasses.dataclass
+class SyntheticSchema(TaskSchema):
+    """Keys of `task=synthetic`."""
+
+    examples: int = MISSING
+    skew: float = MISSING
+    tests: int = MISSING
+    features: int = MISSING
+    classes: int = MISSING
+    signal: float = MISSING
+    channels: int = MISSING
+    hidden: int = MISSING
 
 
 @dataclasses.dataclass
@@ -79,6 +94,7 @@ TASKS: dict[str, type[TaskSchema]] = {
     "digits": DigitsSchema,
     "flower": FlowerSchema,
     "images": ImagesSchema,
+    "synthetic": SyntheticSchema,
     "table": TableSchema,
     "text": TextSchema,
 }
@@ -158,6 +174,7 @@ class PoolSchema:
     name: str = MISSING
     workers: int = MISSING
     threads: int = MISSING
+    together: int = MISSING
     address: str | None = MISSING
     members: list[str] = MISSING
     aggregators: list[str] = MISSING
@@ -210,3 +227,4 @@ class Schema:
     dir: str | None = MISSING
     standby: bool = MISSING
     app: str | None = MISSING
+    profile: bool = MISSING

@@ -32,6 +32,7 @@ class RunConfig:
         hosting: how holders elsewhere join; None where all are played here.
         workers: processes that train.
         threads: torch threads of each.
+        together: holders that train side by side at most, as `client.groups.most` reads it.
         address: of the Ray cluster to join; None to start one.
         folder: the run folder.
         api: addresses of the IPFS nodes that hold the run's files too; empty for none.
@@ -39,6 +40,7 @@ class RunConfig:
         url: of the database on a server that holds the log; None for SQLite in the run folder.
         witnesses: who is asked to cosign what is published; None for nobody.
         post_quantum: whether checkpoints are signed with an ML-DSA-44 key too.
+        profile: whether a trace is written.
         standby: whether to wait where another coordinator acts on the run, and take over.
         resolved: the whole configuration as YAML.
     """
@@ -50,6 +52,7 @@ class RunConfig:
     hosting: hosting.Hosting | None
     workers: int
     threads: int
+    together: int
     address: str | None
     folder: Path
     api: tuple[str, ...]
@@ -57,6 +60,7 @@ class RunConfig:
     url: str | None
     witnesses: policy.Policy | None
     post_quantum: bool
+    profile: bool
     standby: bool
     resolved: str
 
@@ -83,6 +87,8 @@ class RunConfig:
         for key in ("workers", "threads"):
             if pool[key] < 1:
                 raise errors.ConfigError(f"pool.{key} is {pool[key]}, expected at least 1")
+        if pool["together"] < 0:
+            raise errors.ConfigError(f"pool.together is {pool['together']}, expected 0 or more")
         try:
             settled, test = catalogue.configured(values["task"])
             agreed = _plan(values, settled)
@@ -108,12 +114,14 @@ class RunConfig:
             hosting=hosting.Hosting.read(pool),
             workers=pool["workers"],
             threads=pool["threads"],
+            together=pool["together"],
             address=_address(pool),
             folder=_folder(values, agreed, attack),
             api=_api(values["store"]),
             gateways=_gateways(values["store"]),
             url=_url(values["ledger"]),
             post_quantum=values["ledger"]["post_quantum"],
+            profile=values["profile"],
             standby=values["standby"],
             witnesses=None
             if values["ledger"]["witnesses"] is None

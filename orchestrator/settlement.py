@@ -143,7 +143,7 @@ def settle(
         sketches_file=paid.sketches_file,
         state_file=moved.state_file,
         checkpoint_file=after,
-        checkpoint=checkpoint.decode(after, str(unixfs.of(after)), agreed.specs),
+        checkpoint=checkpoint.read(after, str(unixfs.of(after)), agreed.specs),
         credit=paid.amounts,
     )
 
@@ -217,9 +217,10 @@ def _opened(
     """By member: the updates that open, and what is wrong with the others."""
     rows: dict[str, torch.Tensor] = {}
     refused: dict[str, exchange_errors.ExchangeError | aggregation_errors.AggregationError] = {}
+    readers = [recipients.parse_identity(identity)]
     for offer in sorted(offers, key=lambda each: each.author):
         try:
-            rows[offer.author] = _open(offer, agreed, on, identity, store)
+            rows[offer.author] = _open(offer, agreed, on, readers, store)
         except REFUSALS as error:
             refused[offer.author] = error
     return rows, refused
@@ -229,14 +230,13 @@ def _open(
     offer: statements.UpdateOffer,
     agreed: agreement.Agreement,
     on: lattice.Lattice,
-    identity: str,
+    readers: Sequence[recipients.Identity],
     store: stores.Store,
 ) -> torch.Tensor:
     bound = context.context_digest(offer.run, offer.round, offer.parent, offer.author)
     limit = update_limit(agreed)
     if offer.size > limit:
         raise exchange_errors.TooLargeError(f"{offer.author} offers {offer.size} bytes, an update has at most {limit}")
-    readers = [recipients.parse_identity(identity)]
     file = sealing.collect(store, offer.ciphertext, size=offer.size, identities=readers, context=bound)
     return update.decode(file, agreed.specs, on, context=bound)
 

@@ -39,7 +39,13 @@ def conduct(root: Path, workers: inprocess.InProcessPool, *overrides: str) -> No
     where.config.write_text(chosen.resolved)
     with where.locked(), progress.Progress(Console(quiet=True), {}) as show:
         coordinator.Coordinator(
-            where, chosen.plan, hostile=chosen.hostile, workers=workers, threads=1, listeners=[show]
+            where,
+            chosen.plan,
+            hostile=chosen.hostile,
+            workers=workers,
+            threads=1,
+            together=chosen.together,
+            listeners=[show],
         ).run()
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from client import errors, momentum, privacy, seeds, task, taskplan, testset, training
-from client.tasks import digits, flower, images, partition, table, text
+from client import descent, errors, momentum, privacy, seeds, task, taskplan, testset, training, vectorized
+from client.tasks import digits, flower, images, partition, synthetic, table, text
 from exchange import unixfs
 from ledger import canonical
 
@@ -23,6 +23,7 @@ TASKS: dict[str, tuple[ModuleType, Callable[..., task.Task]]] = {
     "digits": (digits, digits.load),
     "flower": (flower, flower.load),
     "images": (images, images.load),
+    "synthetic": (synthetic, synthetic.load),
     "table": (table, table.load),
     "text": (text, text.load),
 }
@@ -81,7 +82,7 @@ def digest(settings: taskplan.TaskPlan) -> str:
     A holder's policy admits this digest, not a name: other code, or other settings, is another task.
     """
     path = map(importlib.import_module, PATH)
-    sources = (_find(settings.name)[0], partition, training, momentum, privacy, seeds, *path)
+    sources = (_find(settings.name)[0], partition, training, descent, vectorized, momentum, privacy, seeds, *path)
     others = READING + FLOWER if settings.name == "flower" else READING
     texts = {m.__name__: inspect.getsource(m) for m in sources} | {name: _source(name) for name in others}
     code = {name: hashlib.sha256(source.encode()).hexdigest() for name, source in texts.items()}

@@ -51,6 +51,7 @@ def load(settings: taskplan.DigitsPlan, *, seed: int) -> task.Task:
         schema=SCHEMA,
         model=model,
         shard=lambda number: public().shard(number, settings, seed=seed),
+        size=lambda number: public().size(number, settings, seed=seed),
         test=lambda: public().test(),
     )
 

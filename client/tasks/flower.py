@@ -136,6 +136,7 @@ def load(settings: taskplan.FlowerPlan, *, seed: int) -> task.Task:
         schema=NONE,
         model=lambda: Model(laid),
         shard=program.shard,
+        size=lambda number: len(program.shard(number)),
         test=_no_test,
         program=program,
     )

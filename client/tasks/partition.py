@@ -38,10 +38,17 @@ class Public:
         Raises:
             TaskError: the run has no holder of that number.
         """
+        return self._examples(self._rows(number, settings, seed))
+
+    def size(self, number: int, settings: taskplan.TaskPlan, *, seed: int) -> int:
+        """How many examples simulated holder `number` has; raises as `shard`."""
+        return len(self._rows(number, settings, seed))
+
+    def _rows(self, number: int, settings: taskplan.TaskPlan, seed: int) -> np.ndarray:
         if not 0 <= number < settings.holders:
             last = settings.holders - 1
             raise errors.TaskError(f"{settings.name} has holders 0 to {last} in this run, got {number}")
-        return self._examples(_shares(self, settings.holders, settings.alpha, seed)[number])
+        return _shares(self, settings.holders, settings.alpha, seed)[number]
 
     def order(self) -> np.ndarray:
         """One fixed shuffle of all examples; the test set is the first of them."""

@@ -53,6 +53,7 @@ def load(settings: taskplan.TablePlan, *, seed: int) -> task.Task:
         schema=wanted,
         model=model,
         shard=lambda number: public().shard(number, settings, seed=seed),
+        size=lambda number: public().size(number, settings, seed=seed),
         test=lambda: public().test(),
         own=settings.source == "own",
         test_file=settings.test,

@@ -61,6 +61,7 @@ def load(settings: taskplan.TextPlan, *, seed: int) -> task.Task:
         schema=wanted,
         model=lambda: Bytes(settings),
         shard=lambda number: public().shard(number, settings, seed=seed),
+        size=lambda number: public().size(number, settings, seed=seed),
         test=lambda: public().test(),
     )
 

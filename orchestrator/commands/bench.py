@@ -34,6 +34,7 @@ def bench() -> None:
 
     \b
     folkmoot bench rounds --quick
+    folkmoot bench training --quick
     folkmoot bench aggregation
     folkmoot bench robustness --workers 2
     folkmoot bench ledger --quick
@@ -119,6 +120,20 @@ def credit(out: Path, *, quick: bool, as_json: bool) -> None:
     folkmoot bench credit --quick --out /tmp/results
     """  # noqa: D301  click reads the escape
     from benchmarks import credit as suite  # noqa: PLC0415
+
+    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
+
+
+@bench.command()
+@_options("Two turns of few rounds instead of five, and no Ray.")
+def training(out: Path, *, quick: bool, as_json: bool) -> None:
+    """What training costs, holder by holder and side by side, and a round with everything on, beside a plain loop.
+
+    \b
+    folkmoot bench training
+    folkmoot bench training --quick --out /tmp/results
+    """  # noqa: D301  click reads the escape
+    from benchmarks import training as suite  # noqa: PLC0415
 
     _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
 

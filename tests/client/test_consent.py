@@ -194,7 +194,9 @@ def test_an_offer_that_is_announced_again_spends_nothing(
 class Dying(holder.Holder):
     """Is killed between spending and release; trains nothing, to be quick about it."""
 
-    def _moved(self, opening: statements.RoundOpen, start: checkpoint.Checkpoint) -> torch.Tensor:
+    def _moved(
+        self, _opening: statements.RoundOpen, start: checkpoint.Checkpoint, _learned: Any = None
+    ) -> torch.Tensor:
         return torch.zeros_like(start.weights)
 
     def _deposited(self, *_: Any) -> Any:

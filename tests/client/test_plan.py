@@ -32,6 +32,7 @@ LAWFUL: dict[type[section.Section], dict[str, st.SearchStrategy]] = {
         "cap": st.just(0) | st.integers(10, 10**15),
     },
     taskplan.DigitsPlan: {"name": st.just("digits")},
+    taskplan.SyntheticPlan: {"name": st.just("synthetic"), "features": st.just(784)},
     taskplan.TextPlan: {"name": st.just("text"), "corpus": st.just("0f" * 32)},
     taskplan.ImagesPlan: {
         "name": st.just("images"),

@@ -35,7 +35,7 @@ def planned(name: str) -> taskplan.TaskPlan:
     ).plan.task
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "synthetic"])
 def test_public_data_are_split_without_loss_or_overlap(name: str) -> None:
     """All that is not in the test set falls to the holders, each example once; the test set is that of any seed."""
     made = catalogue.load(planned(name), seed=0)
@@ -48,8 +48,46 @@ def test_public_data_are_split_without_loss_or_overlap(name: str) -> None:
     assert len(every) == len(others)
     assert torch.equal(every.flatten(1).sum(1).sort()[0], others.flatten(1).sum(1).sort()[0])
     assert len(other.shard(0)) != len(shards[0])
-    with pytest.raises(errors.TaskError, match=f"{name} has holders 0 to 3 in this run, got 4"):
-        made.shard(4)
+    assert [made.size(number) for number in range(4)] == [len(shard) for shard in shards]
+    for ask in (made.shard, made.size):
+        with pytest.raises(errors.TaskError, match=f"{name} has holders 0 to 3 in this run, got 4"):
+            ask(4)
+
+
+def test_drawn_examples_are_a_holders_own() -> None:
+    """As many as asked for, other ones for each holder and seed, the same again when asked again; the test set is fixed."""
+    made, other = (catalogue.load(planned("synthetic"), seed=seed) for seed in (0, 5))
+    shards = [made.shard(number) for number in range(4)]
+    assert [len(shard) for shard in shards] == [made.size(number) for number in range(4)] == [100] * 4
+    assert torch.equal(made.shard(2).inputs, shards[2].inputs)
+    assert torch.equal(made.test().inputs, other.test().inputs)
+    for same in (shards[3].inputs, other.shard(2).inputs, made.test().inputs[:100]):
+        assert not torch.equal(shards[2].inputs, same)
+    for ask in (made.shard, made.size):
+        with pytest.raises(errors.TaskError, match="synthetic has holders 0 to 3 in this run, got 4"):
+            ask(4)
+
+
+def test_drawn_sizes_and_classes_are_as_unequal_as_asked() -> None:
+    """With a skew of 1 the logarithms of 400 sizes spread by about 1 around the median; with alpha 0.01 one class rules."""
+    settings = dataclasses.replace(planned("synthetic"), holders=400, skew=1.0, alpha=0.01, features=2)
+    made = catalogue.load(settings, seed=0)
+    logs = np.log([made.size(number) for number in range(400)])
+    assert logs.std() == pytest.approx(1.0, abs=0.1)
+    assert np.median(logs) == pytest.approx(np.log(100), abs=0.15)
+    assert [len(made.shard(number)) for number in range(5)] == [made.size(number) for number in range(5)]
+    ruled = [int(torch.bincount(made.shard(number).labels).max()) / made.size(number) for number in range(40)]
+    assert np.median(ruled) > 0.9
+
+
+def test_the_network_of_mcmahan_has_its_parameters() -> None:
+    """1,663,370, as the paper says: 832 and 51,264 in the convolutions, 1,606,144 and 5,130 in the layers."""
+    for name in ("images", "synthetic"):
+        settings = dataclasses.replace(planned(name), channels=32, hidden=512)
+        sizes = [p.numel() for p in catalogue.load(settings, seed=0).model().parameters()]
+        assert sum(sizes) == 832 + 51_264 + 1_606_144 + 5_130 == 1_663_370
+    with pytest.raises(errors.PlanError, match=r"task\.features is 64 with task\.channels=1: expected 784"):
+        dataclasses.replace(planned("synthetic"), channels=1, features=64)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,6 +8,7 @@ import torch
 from client import errors, seeds, task, taskplan, training
 from client.tasks import digits
 
+CPU = torch.device("cpu")
 SETTINGS = taskplan.DigitsPlan(
     name="digits",
     holders=4,
@@ -28,25 +29,48 @@ def made() -> task.Task:
 
 
 def trained(made: task.Task, settings: taskplan.TaskPlan = SETTINGS, *, member: str = "a") -> training.Trained:
-    model = training.FlatModel(made.model(), torch.device("cpu"))
+    model = training.FlatModel(made.model(), CPU)
     batches = seeds.generator(0, round_number=1, member=member, purpose="batches")
     return training.train(model, training.initial(made, seed=0), made.shard(0), settings, batches)
 
 
-def test_it_equals_torchs_own_sgd(made: task.Task) -> None:
-    """The two-line optimizer on the flat vector is torch.optim.SGD with momentum, to float tolerance."""
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_it_equals_torchs_own_sgd(made: task.Task, momentum: float) -> None:
+    """Our steps are torch.optim.SGD's with momentum or without, to float tolerance."""
     model = made.model()
     start = training.initial(made, seed=0)
     torch.nn.utils.vector_to_parameters(start.clone(), model.parameters())
     examples, batches = made.shard(0), seeds.generator(0, round_number=1, member="a", purpose="batches")
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=momentum)
     for _ in range(SETTINGS.epochs):
         for rows in torch.split(torch.from_numpy(batches.permutation(len(examples))), 32):
             optimizer.zero_grad()
             torch.nn.functional.cross_entropy(model(examples.inputs[rows]), examples.labels[rows]).backward()
             optimizer.step()
     expected = torch.nn.utils.parameters_to_vector(model.parameters()).detach() - start
-    torch.testing.assert_close(trained(made).delta, expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        trained(made, dataclasses.replace(SETTINGS, momentum=momentum)).delta, expected, rtol=1e-4, atol=1e-6
+    )
+
+
+def test_a_layer_that_is_used_twice_is_stepped_once(made: task.Task) -> None:
+    """In a sequence that names a layer twice, and in a model that is no sequence, each weight takes one step."""
+    layer = torch.nn.Linear(64, 64)
+    twice = torch.nn.Sequential(layer, torch.nn.Tanh(), layer, layer)
+    settings = dataclasses.replace(SETTINGS, momentum=0.0, batches=1)
+    bare = torch.nn.Sequential(torch.nn.Linear(64, 12, bias=False), torch.nn.Tanh())
+    for module in (twice, torch.nn.Sequential(torch.nn.Sequential(layer, layer)), bare):
+        model = training.FlatModel(module, CPU)
+        start = model.weights.clone()
+        batches = seeds.generator(0, round_number=1, member="a", purpose="batches")
+        found = training.train(model, start, made.shard(0), settings, batches).delta
+        model.load(start)
+        rows = seeds.generator(0, round_number=1, member="a", purpose="batches").permutation(len(made.shard(0)))[:32]
+        shard = made.shard(0)
+        loss = torch.nn.functional.cross_entropy(module(shard.inputs[rows]), shard.labels[rows])
+        gradients = torch.autograd.grad(loss, list(module.parameters()))
+        expected = -0.1 * torch.cat([each.flatten() for each in gradients])
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_the_same_seed_gives_the_same_bits(made: task.Task) -> None:
@@ -69,7 +93,7 @@ def test_exactly_so_many_minibatches_are_drawn(made: task.Task, number: int) -> 
     """Each epoch visits every example once, its last minibatch is what is left of it, and the next is shuffled anew."""
     examples = 13 * SETTINGS.batch + 5
     draw = seeds.generator(0, round_number=1, member="a", purpose="batches")
-    rows = list(training._minibatches(examples, dataclasses.replace(SETTINGS, batches=number), draw))
+    rows = list(training._minibatches(examples, dataclasses.replace(SETTINGS, batches=number), draw, CPU))
     assert [len(r) for r in rows] == [5 if i % 14 == 13 else SETTINGS.batch for i in range(number)]
     flat = torch.cat(rows)
     for start in range(0, len(flat), examples):
@@ -80,7 +104,7 @@ def test_exactly_so_many_minibatches_are_drawn(made: task.Task, number: int) -> 
 
 def test_the_loss_is_that_of_what_was_seen(made: task.Task) -> None:
     """One minibatch: its mean cross-entropy under the initial weights, as computed by hand."""
-    model = training.FlatModel(made.model(), torch.device("cpu"))
+    model = training.FlatModel(made.model(), CPU)
     start, examples = training.initial(made, seed=0), made.shard(0)
     rows = seeds.generator(0, round_number=1, member="a", purpose="batches").permutation(len(examples))[
         : SETTINGS.batch
@@ -92,7 +116,7 @@ def test_the_loss_is_that_of_what_was_seen(made: task.Task) -> None:
 
 def test_training_lowers_the_loss(made: task.Task) -> None:
     """The delta, applied, is better on the data it was trained on."""
-    model = training.FlatModel(made.model(), torch.device("cpu"))
+    model = training.FlatModel(made.model(), CPU)
     start = training.initial(made, seed=0)
     before = training.evaluate(model, start, made.shard(0)).loss
     after = training.evaluate(model, start + trained(made).delta, made.shard(0)).loss

@@ -194,12 +194,18 @@ def test_metrics_follow_the_ledger(finished: Path, execute: Callable) -> None:
     path = finished / "metrics.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["round"] for line in lines] == [1, 2]
-    assert set(lines[0]["seconds"]) == {"train", "seal", "ledger", "aggregate", "round"}
+    phases = {"admit", "train", "encode", "seal", "ledger", "publish", "aggregate", "evaluate", "round"}
+    for measured in ("seconds", "cpu_seconds"):
+        assert set(lines[0][measured]) == phases
+        parts = sum(lines[0][measured].values()) - lines[0][measured]["round"]
+        assert 0 < parts <= lines[0][measured]["round"] + 0.01, "one process: no second is counted twice"
     path.write_text(path.read_text().replace('"accuracy": 0.', '"accuracy": 1.')[:-20] + "\n{}\n[1]\n\xff\n")
     execute(finished)
     rebuilt = [json.loads(line) for line in path.read_text().splitlines()]
     assert rebuilt[0] == lines[0]
-    assert rebuilt[1] == {key: value for key, value in lines[1].items() if key not in {"seconds", "bytes"}}
+    assert rebuilt[1] == {
+        key: value for key, value in lines[1].items() if key not in {"seconds", "cpu_seconds", "bytes"}
+    }
 
 
 def test_the_summary_is_what_the_ledger_says(finished: Path) -> None:

@@ -18,7 +18,7 @@ from flwr import app
 from flwr.serverapp import strategy
 
 from benchmarks import flower_loop
-from client import apps, brief, gridnode, records
+from client import apps, brief, records
 from client import errors as client_errors
 from exchange import places
 from ledger import statements
@@ -236,6 +236,6 @@ def test_on_ray_it_comes_to_the_same_bits(tmp_path: Path) -> None:
 def test_a_reply_belongs_to_one_phase_and_sender() -> None:
     """Attack: a fellow reader passes a reply on as another's; the context inside the seal is the sender's."""
     sealed = bytes(32) + b"reply"
-    assert bytes(gridnode.opened_file(sealed, bytes(32))) == b"reply"
+    assert bytes(records.behind(sealed, bytes(32))) == b"reply"
     with pytest.raises(client_errors.RecordsError, match="a reply for context 00"):
-        gridnode.opened_file(sealed, b"\x01" * 32)
+        records.behind(sealed, b"\x01" * 32)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from orchestrator import errors, folder, pool, replay
@@ -35,7 +36,7 @@ def test_any_number_of_workers_gives_the_same_bits(
 def test_a_pool_that_was_not_started_says_so() -> None:
     """A mistake of the caller is named, not a crash inside Ray."""
     with pytest.raises(errors.PoolError, match="before it was started"):
-        pool.RayPool(1)._submit("holder-00")
+        pool.RayPool(1).ask(["holder-00"], b"", np.zeros(1, dtype=np.uint8))
 
 
 @contextlib.contextmanager

@@ -39,7 +39,15 @@ TINY = schema.Features(
 
 def made(wanted: schema.Schema) -> task.Task:
     """A task of that schema; nothing but the schema is looked at."""
-    return task.Task(name="ward", classes=2, schema=wanted, model=nn.Identity, shard=lambda _: missing(), test=missing)
+    return task.Task(
+        name="ward",
+        classes=2,
+        schema=wanted,
+        model=nn.Identity,
+        shard=lambda _: missing(),
+        size=lambda _: 0,
+        test=missing,
+    )
 
 
 def missing() -> task.Examples:

@@ -1,0 +1,105 @@
+"""Steps of SGD: of a model's tensors all at once, and of large layers while their gradient is made.
+
+The weights of a linear layer are most of a small network, and with ten examples a minibatch their gradient costs more to write
+and to read again than to compute. Without momentum it is never made: the product that would be the gradient is added to the
+weights as it is computed.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeGuard
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from client import taskplan
+
+
+class Descent:
+    """SGD with momentum on tensors of one model, or of several side by side.
+
+    Args:
+        weights: what is stepped, in place.
+        settings: learning rate and momentum.
+
+    Reference:
+        B. Polyak, "Some methods of speeding up the convergence of iteration methods", 1964: v = m v + g, w = w - lr v.
+    """
+
+    def __init__(self, weights: list[torch.Tensor], settings: taskplan.TaskPlan) -> None:
+        self._weights = weights
+        self._settings = settings
+        # Without momentum the velocity is the gradient, and takes no memory.
+        self._velocity = [torch.zeros_like(each) for each in weights] if settings.momentum else []
+
+    @torch.no_grad()
+    def step(self, gradients: Sequence[torch.Tensor]) -> None:
+        """One step against `gradients`, of the weights' shapes."""
+        moving = list(gradients)
+        if self._velocity:
+            torch._foreach_mul_(self._velocity, self._settings.momentum)
+            torch._foreach_add_(self._velocity, moving)
+            moving = self._velocity
+        torch._foreach_add_(self._weights, moving, alpha=-self._settings.learning_rate)
+
+
+class Pass:
+    """A model's forward pass in training; its backward pass steps the weights of linear layers where it can.
+
+    It can where each layer is used once: in a plain sequence of layers, no two of them the same. Else all is left to `Descent`.
+
+    Args:
+        module: the model.
+        settings: learning rate and momentum.
+
+    Attributes:
+        left: the parameters that the backward pass does not step.
+    """
+
+    def __init__(self, module: nn.Module, settings: taskplan.TaskPlan) -> None:
+        layers = list(module) if type(module) is nn.Sequential and not settings.momentum else []
+        once = len(set(map(id, layers))) == len(layers)
+        self._layers = layers if once else []
+        self._module = module
+        self._rate = settings.learning_rate
+        own = {id(layer.weight) for layer in self._layers if _steps(layer)}
+        self.left = [parameter for parameter in module.parameters() if id(parameter) not in own]
+
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        """The model's output, `(batch, classes)`, for `inputs`; to be differentiated by all of `left` once, before the next."""
+        if not self._layers:
+            output: torch.Tensor = self._module(inputs)
+            return output
+        for layer in self._layers:
+            inputs = _stepping(layer, inputs, self._rate) if _steps(layer) else layer(inputs)
+        return inputs
+
+
+def _steps(layer: nn.Module) -> TypeGuard[nn.Linear]:
+    # Without a bias to be differentiated, a first layer would not be gone back through.
+    trained = type(layer) is nn.Linear and layer.weight.requires_grad
+    return trained and layer.bias is not None and bool(layer.bias.requires_grad)
+
+
+def _stepping(layer: nn.Linear, inputs: torch.Tensor, rate: float) -> torch.Tensor:
+    output: torch.Tensor = _Stepping.apply(inputs, layer.weight.detach(), layer.bias, rate)  # type: ignore[no-untyped-call]
+    return output
+
+
+class _Stepping(torch.autograd.Function):
+    """A linear layer; going backward it hands on the gradient of its inputs, then steps its weights."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, rate: float) -> torch.Tensor:  # noqa: ANN401
+        ctx.save_for_backward(inputs)
+        ctx.weight, ctx.rate = weight, rate
+        return functional.linear(inputs, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: ANN401
+        (inputs,) = ctx.saved_tensors
+        onward = gradient @ ctx.weight if ctx.needs_input_grad[0] else None
+        # Rows of all leading axes are examples of the layer.
+        rows, seen = gradient.flatten(0, -2), inputs.flatten(0, -2)
+        ctx.weight.addmm_(rows.t(), seen, alpha=-ctx.rate)
+        return onward, None, rows.sum(0) if ctx.needs_input_grad[2] else None, None
