@@ -3,7 +3,8 @@
     stage 1 | stage 2 | ... | flush | rename leaves | flush | rename nodes | flush
 
 Nothing is seen under its name before it is durable, and no node before what it names. A crash leaves staged blocks, which the
-store sweeps.
+store sweeps. Each block is a file of its own, and is collected as all others: updates come and go with their rounds. What stays
+for good, such as the messages of a Flower run, is written into one file instead (`BlockStore.pack`).
 """
 
 import contextlib
