@@ -66,8 +66,8 @@ class BlockStore:
     def pack(self, files: Iterable[BinaryIO]) -> list[unixfs.Root]:
         """Name and size of each of `files`: as `put_file`, but all in one file of ours, written and synced once.
 
-        What is packed is not collected, and nothing of it is there before all of it is. Files that may go again are put together
-        by `exchange.gathering`.
+        What is packed is not collected, and nothing of it is there before all of it is. Files that may go again:
+        `exchange.gathering`.
 
         Raises:
             QuotaError, StoreError: as `put` does; nothing was stored.
