@@ -70,12 +70,12 @@ def test_a_mistake_is_one_clear_sentence(override: str, sentence: str) -> None:
 def test_no_value_stands_in_the_schema() -> None:
     """Defaults live in YAML alone: every field of every schema is missing."""
     sections = [value for value in vars(schema).values() if hasattr(value, "__dataclass_fields__")]
-    assert len(sections) == 17
+    assert len(sections) == 18
     assert {field.default for kind in sections for field in kind.__dataclass_fields__.values()} == {"???"}
 
 
 @pytest.mark.parametrize(
-    "group", ["task", "rule", "outer", "attack", "privacy", "store", "ledger", "cohort", "pool", "experiment"]
+    "group", ["task", "rule", "outer", "attack", "privacy", "credit", "store", "ledger", "cohort", "pool", "experiment"]
 )
 def test_every_choice_of_every_group_composes(group: str) -> None:
     """No file of the package is broken; what a choice cannot be combined with, it says."""
