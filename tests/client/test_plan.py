@@ -81,7 +81,13 @@ def values(kind: type[section.Section]) -> st.SearchStrategy:
             fields[field.name] = st.floats(low, high)
         else:
             fields[field.name] = values(hints[field.name])
-    return st.builds(kind, **fields)
+    return st.builds(lawful_plan if kind is plan.Plan else kind, **fields)
+
+
+def lawful_plan(task: taskplan.TaskPlan, credit: plan.CreditPlan, **others: object) -> plan.Plan:
+    """A plan whose credit method its task allows."""
+    method = credit.method if task.TESTED else "gram"
+    return plan.Plan(task=task, credit=dataclasses.replace(credit, method=method), **others)
 
 
 @given(values(plan.Plan))
@@ -213,3 +219,14 @@ def test_noise_needs_a_bound() -> None:
     with pytest.raises(errors.PlanError, match="noise_multiplier"):
         plan.PrivacyPlan(clip_norm=float("inf"), noise_multiplier=1.0)
     assert plan.PrivacyPlan(clip_norm=1.0, noise_multiplier=1.0).noise_multiplier == 1.0
+
+
+def test_a_task_without_a_public_test_set_is_credited_by_gram(record: dict) -> None:
+    """The other methods evaluate models on it: a run that could never settle a round is no plan."""
+    del record["task"]["hidden"]
+    said = {"app": "a", "code": "c", "server": "", "arrays": ["w <f4 3"], "config": [], "accuracy": "", "loss": ""}
+    record["task"] |= said | {"name": "flower", "judged": 0}
+    assert plan.Plan.from_record(record).credit.method == "gram"
+    record["credit"]["method"] = "single_add"
+    with pytest.raises(errors.PlanError, match="task flower has none: expected gram"):
+        plan.Plan.from_record(record)
