@@ -41,3 +41,13 @@ def test_how_many_fit_follows_from_the_size_of_the_model() -> None:
         model = nn.Linear(parameters, 1, bias=False)
         assert groups.most(model, groups.AUTO) == expected
         assert groups.most(model, 3) == 3
+
+
+@given(numbers=st.sets(st.integers(0, 30), min_size=1))
+def test_one_by_one_each_keeps_to_its_worker(numbers: set) -> None:
+    """An app's state may live in a process: whoever else is asked, a member's home is its own number."""
+    division = groups.OneByOne({f"m{number}": number for number in range(31)})
+    found = division.of([f"m{number}" for number in sorted(numbers)], b"")
+    assert [(group.members, group.asked, group.home) for group in found] == [
+        ((f"m{number}",), (f"m{number}",), number) for number in sorted(numbers)
+    ]
