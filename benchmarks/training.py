@@ -8,8 +8,9 @@
 
 W1 is 100 holders of 100 examples, 10 a round, on the network of McMahan et al.; W2 1,000 holders of 50, 100 a round, logistic
 regression: one epoch, minibatches of 10. Systems take turns; a figure is the median over turns of the mean over a turn's last
-rounds. Judging the model on the test set is left out of all of them: the plain loop does not do it. Equal work shows as equal
-loss: `loop`, `alone` and `together` train the same cohorts, and end with the same loss on the test set but for roundings.
+rounds. Judging models on the test set is left out of all of them, for credit too (which is `gram`): the plain loop does not do
+it, and what credit costs `folkmoot bench credit` measures. Equal work shows as equal loss: `loop`, `alone` and `together` train
+the same cohorts, and end with the same loss on the test set but for roundings.
 """
 
 import dataclasses
@@ -233,5 +234,5 @@ def _order(seed: int, number: int, holder: int) -> np.random.Generator:
 
 
 def _overrides(workload: Workload) -> list[str]:
-    fixed = ["task=synthetic", "attack=none", "rule=median", "rule.byzantine=2"]
+    fixed = ["task=synthetic", "attack=none", "rule=median", "rule.byzantine=2", "credit=gram", "credit.screened=false"]
     return [*fixed, *workload.overrides, f"cohort.size={workload.cohort}", f"rounds={workload.rounds}"]
