@@ -183,7 +183,10 @@ def test_an_audit_tells_by_its_exit_code(finished: Path) -> None:
     assert block.name in bad.stderr
     none = folkmoot("audit", "nowhere", cwd=finished)
     assert none.returncode == 2
-    assert none.stderr == "folkmoot: nowhere does not exist: expected a run folder, a bundle or the URL of a run's service\n"
+    assert (
+        none.stderr
+        == "folkmoot: nowhere does not exist: expected a run folder, a bundle or the URL of a run's service\n"
+    )
 
 
 def test_inference_verifies_and_predicts(finished: Path, tmp_path: Path) -> None:
