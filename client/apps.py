@@ -111,7 +111,8 @@ def load(name: str, agreed: str) -> Any:  # noqa: ANN401  whatever the app's aut
     """
     source = require(name, agreed)
     if source.root is not None and str(source.root) not in sys.path:
-        sys.path.insert(0, str(source.root))
+        # Last: a process that this one starts looks in the same places, and its `client` must be ours.
+        sys.path.append(str(source.root))
     try:
         return getattr(_imported(name, source, agreed), source.attribute)
     except Exception as error:

@@ -11,13 +11,11 @@ Reference: IPFS Trustless Gateway Specification; docs/protocol.md P21.
 
 import contextlib
 import hashlib
-import io
 import time
 from collections.abc import Iterator
-from types import TracebackType
-from typing import BinaryIO, NoReturn, Self
+from typing import BinaryIO
 
-from exchange import assembly, car, errors, pace, unixfs, web
+from exchange import assembly, car, errors, pace, readonly, unixfs, web
 from exchange import cid as cids
 
 PATIENCE = 15.0
@@ -34,7 +32,7 @@ _BUSY = (429, 503)
 _WALK = {"format": "car", "dag-scope": "entity", "car-version": "1", "car-order": "dfs", "car-dups": "y"}
 
 
-class Gateway:
+class Gateway(readonly.ReadOnly):
     """The store behind a URL, which several threads may read at once.
 
     Args:
@@ -49,6 +47,7 @@ class Gateway:
 
     def __init__(self, url: str, *, patience: float = PATIENCE, seconds: float = SECONDS, rate: float = RATE) -> None:
         self._host = web.Host(url, patience=patience)
+        super().__init__(f"gateway {self.url} is read only: nothing can be put there or pinned")
         self._seconds = seconds
         self._rate = rate
 
@@ -56,36 +55,6 @@ class Gateway:
     def url(self) -> str:
         """Where it is."""
         return self._host.url
-
-    def put(self, data: bytes | bytearray | memoryview) -> NoReturn:
-        """Nothing; raises ReadOnlyError."""
-        del data
-        self._refuse()
-
-    def put_file(self, file: BinaryIO) -> NoReturn:
-        """Nothing; raises ReadOnlyError."""
-        del file
-        self._refuse()
-
-    def pin(self, cid: cids.Cid | str) -> NoReturn:
-        """Nothing; raises ReadOnlyError."""
-        del cid
-        self._refuse()
-
-    def unpin(self, cid: cids.Cid | str) -> NoReturn:
-        """Nothing; raises ReadOnlyError."""
-        del cid
-        self._refuse()
-
-    def pins(self) -> Iterator[cids.Cid]:
-        """Nothing; raises ReadOnlyError."""
-        self._refuse()
-
-    def get(self, cid: cids.Cid | str, *, limit: int) -> bytes:
-        """The file `cid`; see `exchange.store.Store`."""
-        file = io.BytesIO()
-        self.get_file(cid, file, limit=limit)
-        return file.getvalue()
 
     def get_file(self, cid: cids.Cid | str, file: BinaryIO, *, limit: int) -> int:
         """The bytes of the file `cid`, written to `file` block by block; see `exchange.store.Store`.
@@ -119,14 +88,6 @@ class Gateway:
     def close(self) -> None:
         """Let go of connections; see `exchange.store.Store`."""
         self._host.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def fetched(self, name: cids.Cid, left: pace.Pace, *, limit: int) -> bytes:
         """The block `name`, verified, within what is left of a longer transfer; raises as `get_file` does."""
@@ -178,9 +139,6 @@ class Gateway:
 
     def _pace(self) -> pace.Pace:
         return pace.Pace(seconds=self._seconds, rate=self._rate)
-
-    def _refuse(self) -> NoReturn:
-        raise errors.ReadOnlyError(f"gateway {self.url} is read only: nothing can be put there or pinned")
 
 
 class _Walk:

@@ -3,16 +3,13 @@
 fetch(cid) -> block  ->  Reading: files, by the same checks as every store's  ->  nothing is put or pinned
 """
 
-import io
-from collections.abc import Iterator
-from types import TracebackType
-from typing import BinaryIO, NoReturn, Self
+from typing import BinaryIO
 
-from exchange import assembly, errors, unixfs
+from exchange import assembly, errors, readonly, unixfs
 from exchange import cid as cids
 
 
-class Reading:
+class Reading(readonly.ReadOnly):
     """The files whose blocks something gives; see `exchange.store.Store`.
 
     Args:
@@ -21,38 +18,8 @@ class Reading:
     """
 
     def __init__(self, fetch: assembly.Fetch, place: str) -> None:
+        super().__init__(f"{place} is only read")
         self._fetch = fetch
-        self._place = place
-
-    def put(self, data: bytes | bytearray | memoryview) -> NoReturn:
-        """Nothing; raises ReadOnlyError."""
-        del data
-        self._refuse()
-
-    def put_file(self, file: BinaryIO) -> NoReturn:
-        """Nothing; raises ReadOnlyError."""
-        del file
-        self._refuse()
-
-    def pin(self, cid: cids.Cid | str) -> NoReturn:
-        """Nothing; raises ReadOnlyError."""
-        del cid
-        self._refuse()
-
-    def unpin(self, cid: cids.Cid | str) -> NoReturn:
-        """Nothing; raises ReadOnlyError."""
-        del cid
-        self._refuse()
-
-    def pins(self) -> Iterator[cids.Cid]:
-        """Nothing; raises ReadOnlyError."""
-        self._refuse()
-
-    def get(self, cid: cids.Cid | str, *, limit: int) -> bytes:
-        """The file `cid`; see `exchange.store.Store`."""
-        file = io.BytesIO()
-        self.get_file(cid, file, limit=limit)
-        return file.getvalue()
 
     def get_file(self, cid: cids.Cid | str, file: BinaryIO, *, limit: int) -> int:
         """The bytes of the file `cid`, written to `file` block by block; see `exchange.store.Store`."""
@@ -69,20 +36,6 @@ class Reading:
         except errors.BlockMissingError:
             return False
         return True
-
-    def close(self) -> None:
-        """Nothing; see `exchange.store.Store`."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _refuse(self) -> NoReturn:
-        raise errors.ReadOnlyError(f"{self._place} is only read")
 
 
 class Noted:

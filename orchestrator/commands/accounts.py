@@ -40,11 +40,9 @@ def statement(member: str, place: str | None, out: Path | None, *, force: bool, 
 
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude each other")
-    if out is not None and out.exists() and not force:
-        raise click.UsageError(f"{out} exists: choose another --out, or add --force")
     try:
         if out is not None:
-            target.require_regular(out)
+            target.require_free(out, replace=force)
         with archive.opened(place) as found:
             entries = accounting.Vouched(found)
             proven = accounting.statement(found, entries, member).encode()

@@ -64,11 +64,9 @@ def export(
     _require_form(form, options | {"--start-date": (start_date, ("beancount", "hledger"))})
     if as_json and out is None:
         raise click.UsageError("--json needs --out")
-    if out is not None and out.exists() and not force:
-        raise click.UsageError(f"{out} exists: choose another --out, or add --force")
     try:
         if out is not None:
-            target.require_regular(out)
+            target.require_free(out, replace=force)
         with archive.opened(place) as found:
             chosen = _form(found, form, member, addresses, token, start_date)
             if out is None:

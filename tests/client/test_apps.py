@@ -1,5 +1,7 @@
 """A Flower app is run only with the very source that was agreed on."""
 
+import importlib.util
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,8 @@ def test_a_file_with_the_name_of_our_own_module_is_the_file(tmp_path: Path) -> N
     (tmp_path / "client.py").write_text("made = 'theirs'\n")
     name = f"{tmp_path / 'client.py'}:made"
     assert apps.load(name, apps.digest(apps.find(name))) == "theirs"
+    with multiprocessing.get_context("spawn").Pool(1) as started:
+        assert started.apply(importlib.util.find_spec, ["client.worker"]) is not None
 
 
 @pytest.mark.parametrize("name", ["", "app.py", "nowhere.py:app", "no_such_module_here:app", "x:1"])

@@ -20,9 +20,10 @@ from flwr.serverapp import strategy
 from benchmarks import flower_loop
 from client import apps, brief, records
 from client import errors as client_errors
-from exchange import places
+from exchange import cid, places
 from ledger import statements
-from orchestrator import errors, folder, grid, gridaudit, harvest, journal
+from orchestrator import errors, folder, grid, gridaudit, harvest, journal, subject
+from tests import bundles
 
 CLIENT = "tests/apps/linear.py:app"
 STRATEGIES: dict[str, Callable[[], strategy.Strategy]] = {
@@ -160,6 +161,24 @@ def test_a_folder_is_of_one_run_and_an_audit_finds_what_was_changed(tmp_path: Pa
             _audited(tmp_path)
     pack.write_bytes(whole)
     assert _audited(tmp_path).opened == 2
+
+
+@pytest.mark.usefixtures("here")
+def test_a_bundle_of_it_audits_to_the_same_and_holds_nothing_else(tmp_path: Path) -> None:
+    """One file, which a stranger audits; a block in it that the run did not need is found."""
+    root, path = tmp_path / "run", tmp_path / "run.car"
+    with grid.FolkmootGrid(CLIENT, nodes=NODES, folder=root) as ours:
+        ours.finish(_led(ours, strategy.FedAvg()).arrays)
+    exported = subject.Exported(place=folder.RunFolder(root=root), path=path, replace=False, told=lambda _: None)
+    bundled = subject.Bundled(path=path, told=lambda _: None)
+    reports = [gridaudit.GridAudit(place, lambda *_: None).audit() for place in (exported, bundled)]
+    assert subject.led(bundled)
+    assert dataclasses.replace(reports[0], seconds=0.0) == dataclasses.replace(reports[1], seconds=0.0)
+    data, stray = path.read_bytes(), b"stray"
+    held = bundles.blocks(data) | {bundles.named(cid.RAW, stray): stray}
+    path.write_bytes(bundles.pack(held, bundles.root(data)))
+    with pytest.raises(errors.AuditError, match="belongs to nothing"):
+        gridaudit.GridAudit(bundled, lambda *_: None).audit()
 
 
 @pytest.mark.usefixtures("here")

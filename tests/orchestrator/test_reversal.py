@@ -89,7 +89,7 @@ def test_while_somebody_runs_it_nobody_else_does(finished: Path) -> None:
 
 
 def test_stopped_before_the_checkpoint_it_goes_on(finished: Path) -> None:
-    """The reversal is on the log, under no signed checkpoint: the same command signs one, adds nothing; the reason stands."""
+    """On the log, and under no signed checkpoint: the same command signs one, adds nothing, and changes no reason."""
     where = folder.RunFolder(root=finished)
     paid = made(finished)[0]
     said = statements.CreditTransfer(
