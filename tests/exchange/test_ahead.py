@@ -91,7 +91,7 @@ def test_an_error_while_sealing_passes_through_a_deposit(tmp_path: Path, whole: 
     store = blocks.BlockStore(tmp_path)
     with pytest.raises(MakerError):
         sealing.deposit(store, broken(whole), recipients=[ALICE.recipient], context=CONTEXT)
-    assert list((tmp_path / "blocks" / "tmp").iterdir()) == []
+    assert list((tmp_path / "blocks").rglob("tmp/*")) == []
 
 
 def test_an_error_of_the_store_ends_the_sealing(tmp_path: Path) -> None:

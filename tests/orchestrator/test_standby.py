@@ -13,11 +13,12 @@ from tests import federation, moot, servers
 
 RUN = (
     "pool=inprocess",
-    "rounds=40",
+    "rounds=20",
     "task.holders=3",
     "rule=mean",
     "rule.byzantine=0",
     "attack=none",
+    "credit=gram",
     "task.epochs=40",
 )
 
