@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Collection, Mapping
 
 from ledger import statements
-from orchestrator import errors, scorebook, settlement
+from orchestrator import errors, jury, scorebook, settlement
 
 CODES = {"aggregate": "aggregate", "checkpoint": "checkpoint"}
 """Fields of a commit whose difference has a code of its own."""
@@ -102,6 +102,11 @@ def books(number: int, recorded: scorebook.Book, again: scorebook.Book) -> None:
         if said != is_so:
             message = f"round {number}: {member} is on record with {_spelled(said)}, recomputed {_spelled(is_so)}"
             raise errors.AuditError(message, "credit")
+    written, found = ((each.heard or jury.NOBODY).verdicts for each in (recorded, again))
+    for name in sorted(written.keys() | found.keys()):
+        if written.get(name) != found.get(name):
+            verdicts = f"{written.get(name)}, recomputed {found.get(name)}"
+            raise errors.AuditError(f"round {number}: the scorer {name} is on record as {verdicts}", "credit")
     if recorded != again:
         raise errors.AuditError(f"round {number}: the book of scores is not the recomputed one", "credit")
 

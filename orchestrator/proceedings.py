@@ -10,7 +10,7 @@ from client import agreement, checkpoint, phases, quorum, testset, training
 from exchange import recipients
 from exchange import store as stores
 from ledger import history, statements
-from orchestrator import errors, folder, journal, listener, opening, retention, settlement
+from orchestrator import errors, folder, journal, jury, listener, opening, retention, settlement
 
 
 class Proceedings:
@@ -22,6 +22,7 @@ class Proceedings:
         record: its log.
         store: its files.
         kept: what it keeps of them.
+        ask: has scorers say their part, where the plan has any.
     """
 
     def __init__(
@@ -31,12 +32,13 @@ class Proceedings:
         record: journal.Journal,
         store: stores.Store,
         kept: retention.Retention,
+        ask: jury.Ask = jury.nobody,
     ) -> None:
         self._folder = where
         self._agreed = agreed
         self._journal = record
         self._store = store
-        self._kept = kept
+        self._kept, self._ask = kept, ask
         self._model = training.FlatModel(agreed.task.model(), torch.device("cpu"))
 
     def open(self, number: int) -> None:
@@ -101,6 +103,7 @@ class Proceedings:
                 self._store,
                 finished=known.finished,
                 declined=known.current.declined,
+                ask=self._ask,
             )
             self._kept.settled(outcome)
         with watch.timed("evaluate"):

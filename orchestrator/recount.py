@@ -65,7 +65,9 @@ class Recount:
             if reason in settlement.UNAVAILABLE and member in record.sealed
         }
         sealed = (offers, identity, parent, self._store, unavailable, finished)
-        outcome = settlement.settle(self._agreed, record.open, *sealed, declined=record.declined)
+        outcome = settlement.settle(
+            self._agreed, record.open, *sealed, declined=record.declined, ask=lambda _: record.scorers
+        )
         findings.verdicts(commit, outcome)
         unjudged = training.Judged(correct=0, total=1, loss=0.0)
         again = settlement.closing(outcome, self._agreed, record.open, identity, unjudged)
