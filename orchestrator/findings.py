@@ -28,6 +28,7 @@ class Report:
         lingering: identities of aggregators that should have been destroyed by the plan, by name.
         reversals: transfers that take a round's credit back.
         taken_back: round -> why its credit was taken back: the operator's word, empty where it says nothing.
+        unheard: rounds in which a scorer was left out, by its name and why (docs/protocol.md P30).
         unsigned: entries after the last signed checkpoint of the log, which nobody vouches for yet.
         on_word: updates that were rejected because their bytes could not be had, which nobody can recompute.
         recomputed: rounds worked out again from their ciphertext; fewer than `rounds` where identities were not disclosed.
@@ -57,6 +58,7 @@ class Report:
     lingering: Mapping[str, int]
     reversals: int
     taken_back: Mapping[int, str]
+    unheard: Mapping[str, int]
     unsigned: int
     before: str
     witnesses: Mapping[str, int]
