@@ -97,18 +97,18 @@ def books(number: int, recorded: scorebook.Book, again: scorebook.Book) -> None:
     """Nothing, if a book of scores on record is the recomputed one.
 
     Raises:
-        AuditError: it is not; the message names the first member whose line differs.
+        AuditError: it is not; the message names the first scorer whose verdict differs, or the first member whose line does.
     """
-    for member in sorted(recorded.members.keys() | again.members.keys()):
-        said, is_so = recorded.members.get(member), again.members.get(member)
-        if said != is_so:
-            message = f"round {number}: {member} is on record with {_spelled(said)}, recomputed {_spelled(is_so)}"
-            raise errors.AuditError(message, "credit")
     written, found = ((each.heard or jury.NOBODY).verdicts for each in (recorded, again))
     for name in sorted(written.keys() | found.keys()):
         if written.get(name) != found.get(name):
             verdicts = f"{written.get(name)}, recomputed {found.get(name)}"
             raise errors.AuditError(f"round {number}: the scorer {name} is on record as {verdicts}", "credit")
+    for member in sorted(recorded.members.keys() | again.members.keys()):
+        said, is_so = recorded.members.get(member), again.members.get(member)
+        if said != is_so:
+            message = f"round {number}: {member} is on record with {_spelled(said)}, recomputed {_spelled(is_so)}"
+            raise errors.AuditError(message, "credit")
     if recorded != again:
         raise errors.AuditError(f"round {number}: the book of scores is not the recomputed one", "credit")
 
