@@ -198,8 +198,8 @@ class CreditPlan(section.Section):
         if self.cap and self.floor > self.cap:
             raise errors.PlanError(f"credit.floor is {self.floor}, expected at most credit.cap, which is {self.cap}")
 
-    def require(self, disclosure: str, members: str, most: float) -> None:
-        """Nothing, if rounds of at most `most` holders can be paid so; raises PlanError as `client.scoringplan` says."""
+    def require(self, agreed: "Plan", most: float) -> None:
+        """Nothing, if a plan's rounds of at most `most` holders can be paid so; raises PlanError as `client.scoringplan` says."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +231,7 @@ class Plan(section.Section):
         if self.credit.method == "exact_shapley" and most > MOST_EXACT:
             message = f"credit.method is exact_shapley for rounds of {most} holders"
             raise errors.PlanError(f"{message}: expected at most {MOST_EXACT}, or another method")
-        self.credit.require(self.disclosure, self.cohort.members, most)
+        self.credit.require(self, most)
         if self.credit.method != "gram" and not self.task.TESTED:
             message = f"credit.method is {self.credit.method}, which evaluates models on a public test set"
             raise errors.PlanError(f"{message}, and task {self.task.name} has none: expected gram")

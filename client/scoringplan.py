@@ -44,17 +44,21 @@ class HoldersCreditPlan(plan.CreditPlan):
         if any(left >= right for left, right in itertools.pairwise(self.scorers)):
             raise errors.PlanError(f"credit.scorers is {list(self.scorers)}, expected names, each once, ascending")
 
-    def require(self, disclosure: str, members: str, most: float) -> None:
-        """Nothing, if rounds of at most `most` holders can be paid so.
+    def require(self, agreed: plan.Plan, most: float) -> None:
+        """Nothing, if a plan's rounds of at most `most` holders can be paid so.
 
         Raises:
-            PlanError: they cannot: candidates show the updates they are made of, and nobody else's programs are asked yet.
+            PlanError: they cannot: candidates show the updates they are made of, scores have no noise, and nobody else's programs
+                are asked yet.
         """
         said = f"credit.utility is {HOLDERS}"
-        if disclosure != "public":
-            message = f"{said} with disclosure={disclosure}: scorers are shown models made of single updates"
+        if agreed.disclosure != "public":
+            message = f"{said} with disclosure={agreed.disclosure}: scorers are shown models made of single updates"
             raise errors.PlanError(f"{message}, expected disclosure=public")
-        if members != "fixed":
+        if agreed.privacy.noise_multiplier > 0:
+            message = f"{said} with privacy.noise_multiplier={agreed.privacy.noise_multiplier}: scores tell of rows without noise"
+            raise errors.PlanError(f"{message}, and no epsilon counts them: expected 0, or credit.utility={PUBLIC}")
+        if agreed.cohort.members != "fixed":
             message = f"{said} in a run that holders join over the network, where scorers cannot be asked yet"
             raise errors.PlanError(f"{message}: choose pool=ray or pool=inprocess, or credit.utility={PUBLIC}")
         if most > MOST:
