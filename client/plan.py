@@ -199,7 +199,7 @@ class CreditPlan(section.Section):
             raise errors.PlanError(f"credit.floor is {self.floor}, expected at most credit.cap, which is {self.cap}")
 
     def require(self, agreed: "Plan", most: float) -> None:
-        """Nothing, if a plan's rounds of at most `most` holders can be paid so; raises PlanError as `client.scoringplan` says."""
+        """Nothing, if a plan's rounds of at most `most` holders can be paid so; raises PlanError as in `client.scoringplan`."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,16 +48,16 @@ class HoldersCreditPlan(plan.CreditPlan):
         """Nothing, if a plan's rounds of at most `most` holders can be paid so.
 
         Raises:
-            PlanError: they cannot: candidates show the updates they are made of, scores have no noise, and nobody else's programs
-                are asked yet.
+            PlanError: they cannot: candidates show the updates they are made of, scores have no noise, and no other program
+                is asked yet.
         """
         said = f"credit.utility is {HOLDERS}"
         if agreed.disclosure != "public":
             message = f"{said} with disclosure={agreed.disclosure}: scorers are shown models made of single updates"
             raise errors.PlanError(f"{message}, expected disclosure=public")
         if agreed.privacy.noise_multiplier > 0:
-            message = f"{said} with privacy.noise_multiplier={agreed.privacy.noise_multiplier}: scores tell of rows without noise"
-            raise errors.PlanError(f"{message}, and no epsilon counts them: expected 0, or credit.utility={PUBLIC}")
+            message = f"{said} with privacy.noise_multiplier={agreed.privacy.noise_multiplier}: scores tell of rows"
+            raise errors.PlanError(f"{message} without noise, which no epsilon counts: expected 0, or utility={PUBLIC}")
         if agreed.cohort.members != "fixed":
             message = f"{said} in a run that holders join over the network, where scorers cannot be asked yet"
             raise errors.PlanError(f"{message}: choose pool=ray or pool=inprocess, or credit.utility={PUBLIC}")

@@ -107,7 +107,7 @@ def test_a_plan_without_scorers_has_the_bytes_it_always_had() -> None:
         ),
         (["credit.utility=holders", "credit=gtg_shapley"], "credit.method is gtg_shapley with credit.utility=holders"),
         (["credit.utility=holders", "disclosure=none"], "credit.utility is holders with disclosure=none"),
-        (["credit.utility=holders", "privacy=gaussian"], "scores tell of rows without noise"),
+        (["credit.utility=holders", "privacy=gaussian"], "scores tell of rows without noise, which no epsilon counts"),
         (["credit.utility=holders", "pool=remote"], "holders join over the network, where scorers cannot be asked yet"),
         (["credit.utility=holders", "credit.held_out=0.95"], "credit.held_out is 0.95, expected 0.01 to 0.9"),
     ],
