@@ -63,11 +63,10 @@ class Worker(worker.Worker):
         return [self._said(member, asked, file) for member in group.asked]
 
     def _said(self, member: str, asked: dict[str, Any], file: np.ndarray) -> worker.Reply:
-        held = self._examples(member).held
-        if not len(held):
-            return worker.Reply(member=member, offer=None, reason="no-rows: too few examples to hold any out")
         if member not in self._scorers:
-            folder = self._settings.holders / member
+            held, folder = self._examples(member).held, self._settings.holders / member
+            if not len(held):
+                return worker.Reply(member=member, offer=None, reason="no-rows: too few examples to hold any out")
             key, path = keys.SigningKey.load(folder / "key"), folder / "score.json"
             self._scorers[member] = scorer.Scorer(name=member, key=key, agreed=self._agreed, held=held, path=path)
         own, number = self._scorers[member], asked["round"]

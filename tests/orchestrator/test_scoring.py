@@ -238,7 +238,7 @@ def test_a_scorer_never_trains_on_what_it_scores_by(finished: Path) -> None:
 
 @pytest.mark.parametrize("answers", [6, 8, 12])
 def test_a_coordinator_that_dies_while_scores_come_in_goes_on(tmp_path: Path, finished: Path, answers: int) -> None:
-    """Killed among commitments or reveals: no scorer is asked twice, and the checkpoint and the payments are the same."""
+    """Killed among commitments or reveals: each scorer still says its part once, and all payments are the same."""
 
     class Interrupting(inprocess.InProcessPool):
         left = answers
