@@ -6,6 +6,8 @@ each says one whole number for each candidate. Two phases, so that nobody answer
     commit    sha256("folkmoot/score/v1" LF run LF round LF scorer LF salt-hex LF scores, decimal, joined by ",")
     reveal    salt and scores; a reveal that does not hash to its commitment does not count, nor does one without
 
+A score is a gain, parent's loss less candidate's, in micro-nats: a whole number that may be negative.
+
 The revealed columns are combined, candidate by candidate, by the *clipped weighted median*, Yuma's rule with kappa = 1/2:
 
     Wbar_j = max w : sum_i S_i [W_ij >= w] >= S / 2             the greatest value that half of the weight stands behind
@@ -17,20 +19,25 @@ still need q - f honest scores as high. So
 
     h_q <= Wbar_j <= h_(q-f)        (q - f >= 1, since f < n / 2)
 
-and nobody gets more by lies than what some honest scorer gave it. R_j is at most Wbar_j too, but each liar can take 1 / n of
-the range off it: so the *median* is what is paid by.
+and nobody gets more by lies than what some honest scorer gave it. Who says nothing is left out, and q is that of the others:
+with the silent counted among the f, the result stays within the same bounds, since q falls by half of how many they are.
+R_j is at most Wbar_j too, but each liar can take 1 / n of the range off it: so the *median* is what is paid by.
 
 Reference:
     subtensor, docs/consensus.md (Yuma consensus). Minsker 2015, "Geometric median and robust estimation in Banach spaces" (why
-    a median of scorers holds). docs/protocol.md P29.
+    a median of scorers holds). docs/protocol.md P30.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-DOMAIN = "folkmoot/score/v1"
+import torch
+
+DOMAIN, CANDIDATES = "folkmoot/score/v1", "folkmoot/candidates/v1"
+VERDICTS = ("counted", "silent", "unrevealed", "otherwise", "misfit")
+"""Of a scorer: also that it said nothing, did not reveal, revealed something else, or scored other candidates."""
 SALT_BYTES = 32
 
 
@@ -72,22 +79,35 @@ def commitment(run: str, number: int, scorer: str, reveal: Reveal) -> str:
     return hashlib.sha256(f"{DOMAIN}\n{run}\n{number}\n{scorer}\n{reveal.salt.hex()}\n{said}".encode()).hexdigest()
 
 
-def counted(
-    run: str,
-    number: int,
-    commitments: Mapping[str, str],
-    reveals: Mapping[str, Reveal],
-    candidates: int,
-    most: int,
-) -> dict[str, tuple[int, ...]]:
-    """Returns the scores that count, by scorer: revealed as committed to, one for each candidate, cut to [0, most]."""
-    return {
-        scorer: tuple(min(max(score, 0), most) for score in reveals[scorer].scores)
-        for scorer in sorted(commitments.keys() & reveals.keys())
-        if len(reveals[scorer].scores) == candidates
-        and len(reveals[scorer].salt) == SALT_BYTES
-        and commitment(run, number, scorer, reveals[scorer]) == commitments[scorer]
-    }
+def digest(models: torch.Tensor) -> str:
+    """The hex digest that names candidates: float32 `(candidates, dim)`, the parent's weights first."""
+    data = models.contiguous().numpy().astype("<f4", copy=False)
+    return hashlib.sha256(f"{CANDIDATES}\n{len(models)}\n".encode() + data.tobytes()).hexdigest()
+
+
+def verdict(run: str, number: int, scorer: str, bound: str | None, reveal: Reveal | None, candidates: int) -> str:
+    """One of VERDICTS: `counted`, or why a scorer is left out.
+
+    Args:
+        run: hex eid of the run.
+        number: of the round.
+        scorer: its name.
+        bound: what it committed to, hex; None for nothing.
+        reveal: what it revealed; None for nothing.
+        candidates: how many there are to score.
+    """
+    if bound is None:
+        return "silent"
+    if reveal is None:
+        return "unrevealed"
+    if commitment(run, number, scorer, reveal) != bound:
+        return "otherwise"
+    return "counted" if len(reveal.scores) == candidates else "misfit"
+
+
+def quorate(counted: int, scorers: int) -> bool:
+    """Whether those that count are more than half of the plan's scorers: with fewer, liars could be the majority."""
+    return 2 * counted > scorers
 
 
 def combine(scores: Sequence[Sequence[int]], weights: Sequence[int]) -> Combined:

@@ -6,7 +6,7 @@ python -m benchmarks.credit_page        writes between the marks `<!-- NAME -->`
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks import cheats, page
+from benchmarks import cheats, page, scoring
 from client import plan
 
 PAGE = page.ROOT / "docs" / "credit.md"
@@ -84,7 +84,22 @@ def _screen() -> str:
     return page.table(["task", "echo, %", "another's key, %", "CPU s a round"], rows)
 
 
-TABLES = {"methods": _methods, "cheats": _cheats, "screen": _screen}
+def _scoring() -> str:
+    """What 0 to 4 lying scorers of ten move, a row for each task and lie."""
+    found = page.result("scoring")
+    liars = range((found["config"]["holders"] + 1) // 2)
+    shown = ("moved", "bound", "friend", "rival", "plain_friend", "plain_rival")
+
+    def said(name: str) -> list[str]:
+        values = [[found["metrics"][f"{name}.{f}/{what}"]["mean"] for f in liars] for what in shown]
+        return [" ".join(f"{value:.2f}" for value in row) for row in values]
+
+    rows = [[task, f"`{lie}`", *said(f"{task}/{lie}")] for task in found["config"]["tasks"] for lie in scoring.LIES]
+    header = ["task", "lie", "moved", "bound", "friend", "rival", "friend, averaged", "rival, averaged"]
+    return page.table(header, rows)
+
+
+TABLES = {"methods": _methods, "cheats": _cheats, "screen": _screen, "scoring": _scoring}
 
 if __name__ == "__main__":
     Path(PAGE).write_text(made(PAGE.read_text()))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from torch import nn
 
-from client import agreement, vectorized
+from client import agreement, holdout, vectorized
 from ledger import dsse
 
 BYTES = 1 << 23
@@ -63,7 +63,8 @@ class Division:
         return divide(played, asked, self._size, alone=self._alone, most=self._most)
 
     def _size(self, name: str) -> int:
-        return self._agreed.task.size(self._members[name])
+        size = self._agreed.task.size(self._members[name])
+        return size - holdout.count(self._agreed.plan, name, size)
 
 
 class OneByOne:

@@ -175,6 +175,13 @@ class CreditPlan(section.Section):
     floor: int = section.within(0, 10**15)
     cap: int = section.within(0, 10**15)
 
+    @classmethod
+    def form(cls, record: object) -> type["CreditPlan"]:
+        """This, or where the record names scorers that of `client.scoringplan`."""
+        from client import scoringplan  # noqa: PLC0415 - which is made of this one
+
+        return scoringplan.form(record)
+
     @property
     def kept(self) -> bool:
         """Whether rounds leave a book of scores: not where `gram` alone decides, which needs none."""
@@ -190,6 +197,9 @@ class CreditPlan(section.Section):
             raise errors.PlanError(f"{message}: expected more than 0 with linear, and 0 without")
         if self.cap and self.floor > self.cap:
             raise errors.PlanError(f"credit.floor is {self.floor}, expected at most credit.cap, which is {self.cap}")
+
+    def require(self, agreed: "Plan", most: float) -> None:
+        """Nothing, if a plan's rounds of at most `most` holders can be paid so; raises PlanError as in `client.scoringplan`."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +231,7 @@ class Plan(section.Section):
         if self.credit.method == "exact_shapley" and most > MOST_EXACT:
             message = f"credit.method is exact_shapley for rounds of {most} holders"
             raise errors.PlanError(f"{message}: expected at most {MOST_EXACT}, or another method")
+        self.credit.require(self, most)
         if self.credit.method != "gram" and not self.task.TESTED:
             message = f"credit.method is {self.credit.method}, which evaluates models on a public test set"
             raise errors.PlanError(f"{message}, and task {self.task.name} has none: expected gram")

@@ -20,6 +20,7 @@ from client import (
     errors,
     groups,
     holder,
+    holdout,
     hostile,
     leaving,
     phases,
@@ -202,6 +203,9 @@ class Worker:
             self._start = checkpoint.decode(file.data.cast("B"), parent, self._agreed.specs)
         return self._start
 
+    def _examples(self, member: str) -> holdout.Parted:
+        return holdout.part(self._agreed.plan, member, self._agreed.task.shard(self._settings.members[member]))
+
     def _holder(self, member: str) -> holder.Holder:
         if member not in self._holders:
             folder = self._settings.holders / member
@@ -212,7 +216,7 @@ class Worker:
                 key=keys.SigningKey.load(folder / "key"),
                 consent=self._consent,
                 spent=spending.Spending(folder / "spending.jsonl"),
-                examples=self._agreed.task.shard(self._settings.members[member]),
+                examples=self._examples(member).trained,
                 agreed=self._agreed,
                 store=self._store,
                 outbox_path=folder / "offer.json",

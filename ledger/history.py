@@ -9,6 +9,7 @@ The text of the protocol, as code::
     member.revoke                              by the coordinator, or by the member about itself
     round.open                                 by the coordinator; round n+1 from the last checkpoint, between rounds
     offer|decline* seal commit credit disclose? in this order (`rounds`); the first two by members of the cohort
+    score.commit* close reveal*                between seal and commit, by the plan's scorers (`scoring`)
     round.recipient cosign dispute             by an aggregator; of a round to come, or of the latest two (`cosigning`)
     round.destroy                              by whose it is; of an undisclosed round that is over (`destruction`)
     credit.transfer, code `reversal`           by the coordinator; once for each round paid (`transfers`)
@@ -17,6 +18,7 @@ A key counts from the position after the one that enrols it or changes to it; no
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -112,10 +114,7 @@ def replay(entries: Iterable[leaf.Entry]) -> History:
     Raises:
         StatementError, SignatureError, HistoryError: As `apply`.
     """
-    history = EMPTY
-    for entry in entries:
-        history = apply(history, entry.seq, entry.envelope)
-    return history
+    return functools.reduce(lambda before, entry: apply(before, entry.seq, entry.envelope), entries, EMPTY)
 
 
 def apply(
@@ -223,6 +222,8 @@ def _continue(history: History, seq: int, eid: str, statement: statements.RoundS
             return dataclasses.replace(paid, current=None, finished=credited, identities=undisclosed)
         case statements.RoundDisclose():
             return _grown(history, current=None, finished=rounds.disclose(record, statement))
+        case _:
+            return _grown(history, current=rounds.scored(record, statement, history.plan, history.coordinator))
 
 
 def _committed(history: History, record: rounds.RoundRecord, statement: statements.RoundCommit) -> History:

@@ -1,4 +1,4 @@
-"""One round, as the log tells it: open -> offers and declines -> seal -> commit -> credit -> [disclose].
+"""One round, as the log tells it: open -> offers and declines -> seal -> [scores] -> commit -> credit -> [disclose].
 
 What aggregators say of a commit is added by `cosigning`.
 
@@ -11,8 +11,9 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
-from ledger import context, errors, statements, transfers
+from ledger import context, errors, scores, scoring, statements, transfers
 
 
 class Phase(enum.StrEnum):
@@ -32,7 +33,7 @@ class RoundRecord:
 
     `offers` maps member -> (log position, offer), `declined` member -> reason code, `commit_eid` is the hex eid of the
     commit, `cosigned` names the aggregators who came to it too, `disputed` maps those who did not -> reason code. `readers`
-    maps aggregator -> the recipient of the opening that it had named.
+    maps aggregator -> the recipient of the opening that it had named. `scorers` is what scorers said after the seal.
     """
 
     open: statements.RoundOpen
@@ -40,6 +41,7 @@ class RoundRecord:
     offers: Mapping[str, tuple[int, statements.UpdateOffer]] = field(default_factory=lambda: MappingProxyType({}))
     declined: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     seal: statements.RoundSeal | None = None
+    scorers: scoring.Scoring = scoring.NONE
     commit: statements.RoundCommit | None = None
     credit: statements.CreditTransfer | None = None
     disclose: statements.RoundDisclose | None = None
@@ -152,6 +154,19 @@ def seal(record: RoundRecord, statement: statements.RoundSeal) -> RoundRecord:
             "unknown-offer", f"entries {sorted(unknown)[:5]} are no offers of round {record.open.round}"
         )
     return dataclasses.replace(record, seal=statement)
+
+
+def scored(
+    record: RoundRecord, statement: scores.Said, plan: Mapping[str, Any], coordinator: str | None
+) -> RoundRecord:
+    """The record with what one more scorer says after the seal, or with the coordinator's word between the phases.
+
+    Raises:
+        HistoryError: `wrong-round`, `out-of-order`, or as `scoring.heard`.
+    """
+    _follows(record, statement, Phase.SEALED)
+    said = scoring.heard(record.scorers, statement, plan=plan, coordinator=coordinator)
+    return dataclasses.replace(record, scorers=said)
 
 
 def commit(record: RoundRecord, statement: statements.RoundCommit, *, eid: str) -> RoundRecord:

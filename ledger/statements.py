@@ -1,4 +1,4 @@
-"""What members can say: sixteen predicates, each the body of an in-toto Statement v1.
+"""What members can say: nineteen predicates, each the body of an in-toto Statement v1.
 
 A predicate is a value of one of the types below; `build` and `parse` lead to its one byte form (`intoto`) and back.
 """
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ledger import canonical, errors, fields, intoto
+from ledger import canonical, errors, fields, intoto, scores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +175,9 @@ class RoundRecipient(OfRound):
     recipient: fields.Recipient
 
 
-RoundStatement: TypeAlias = UpdateOffer | RoundDecline | RoundSeal | RoundCommit | CreditTransfer | RoundDisclose
+RoundStatement: TypeAlias = (
+    UpdateOffer | RoundDecline | RoundSeal | RoundCommit | CreditTransfer | RoundDisclose | scores.Said
+)
 AggregatorStatement: TypeAlias = RoundRecipient | RoundCosign | RoundDispute
 MemberStatement: TypeAlias = MemberEnrol | MemberRole | MemberRotate | MemberRevoke
 Predicate: TypeAlias = Genesis | MemberStatement | RoundOpen | RoundStatement | RoundDestroy | AggregatorStatement
@@ -197,6 +199,9 @@ TYPES: Mapping[str, type[Predicate]] = {
     "urn:folkmoot:round.recipient:v1": RoundRecipient,
     "urn:folkmoot:round.cosign:v1": RoundCosign,
     "urn:folkmoot:round.dispute:v1": RoundDispute,
+    "urn:folkmoot:score.commit:v1": scores.ScoreCommit,
+    "urn:folkmoot:score.close:v1": scores.ScoreClose,
+    "urn:folkmoot:score.reveal:v1": scores.ScoreReveal,
 }
 
 

@@ -28,6 +28,7 @@ from orchestrator import (
     proceedings,
     reception,
     retention,
+    scoring,
     steps,
     watch,
 )
@@ -102,8 +103,9 @@ class Coordinator:
             if self._kept.expire():
                 self._journal.publish()
             if self._journal.history.round < self._plan.rounds:
+                ask = scoring.Scoring(self._agreed, self._journal, self._pool).gathered
                 self._proceedings = proceedings.Proceedings(
-                    self._folder, self._agreed, self._journal, self._store, self._kept
+                    self._folder, self._agreed, self._journal, self._store, self._kept, ask
                 )
                 self._answers = answers.Answers(self._journal, self._kept, self._listeners)
                 self._start()

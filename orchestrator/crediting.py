@@ -9,17 +9,17 @@ coordinator and auditor call this module, so a score has one value.
 import collections
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 
 from aggregation import credit, gram, lattice, novelty, sketch
-from client import agreement, appraisal, checkpoint, testset
+from client import agreement, appraisal, checkpoint, scoringplan, testset
 from exchange import store as stores
 from exchange import unixfs
 from ledger import payout, rounds
-from orchestrator import aggregate, game, scorebook
+from orchestrator import aggregate, game, jury, scorebook
 
 DRAW = "folkmoot/credit/v1"
 
@@ -49,11 +49,13 @@ class Round:
         on: its lattice.
         parent: the model it started from.
         finished: the round before; None in the first.
+        ask: what scorers say of the candidates, where the plan has scorers.
     """
 
     on: lattice.Lattice
     parent: checkpoint.Checkpoint
     finished: rounds.RoundRecord | None
+    ask: jury.Ask = jury.nobody
 
 
 def credited(
@@ -82,10 +84,8 @@ def credited(
     """
     chosen = agreed.plan.credit
     if not chosen.kept:
-        judged, (scores, _) = (
-            unscreened(len(members)),
-            _scores(agreed, about, updates, refined, range(len(members)), store),
-        )
+        judged = unscreened(len(members))
+        scores, _, _ = _scores(agreed, about, updates, refined, range(len(members)), store)
         return Credited(amounts=_amounts(agreed, _lines(members, judged, scores)))
     public = agreed.plan.disclosure == "public"
     seed = int.from_bytes(hashlib.sha256(f"{DRAW}\n{agreed.run}".encode()).digest()[:8])
@@ -98,14 +98,14 @@ def credited(
         before = [past.chances.get(name, ()) for name in members]
         noisy = agreed.plan.privacy.noise_multiplier > 0
         judged = screen(updates, own, past.vectors, before, agreed.plan.rule.byzantine, noisy=noisy)
-    scores, evaluations = _scores(agreed, about, updates, refined, judged.players, store)
+    scores, evaluations, heard = _scores(agreed, about, updates, refined, judged.players, store)
     lines = _lines(members, judged, scores)
     now = sketch.of(about.on, refined.unsqueeze(0), seed=seed)
     aggregates = torch.cat((past.aggregates, now))[-scorebook.ROUNDS :]
     kept = scorebook.Sketches(aggregates=aggregates, updates=own if public else own[:0])
     sketches = scorebook.encode_sketches(kept)
     named = str(unixfs.of(sketches))
-    book = scorebook.Book(before=latest, sketches=named, evaluations=evaluations, members=lines)
+    book = scorebook.Book(before=latest, sketches=named, evaluations=evaluations, members=lines, heard=heard)
     return Credited(
         amounts=_amounts(agreed, lines), book=book, book_file=scorebook.encode(book), sketches_file=sketches
     )
@@ -197,19 +197,25 @@ def _scores(
     refined: torch.Tensor,
     players: Sequence[int],
     store: stores.Store,
-) -> tuple[dict[int, int], int]:
-    """The players' scores by row, and how many models were evaluated for them."""
-    chosen = agreed.plan.credit
+) -> tuple[dict[int, int], int, jury.Heard | None]:
+    """The players' scores by row, how many models were evaluated for them, and what scorers said, where the plan has any."""
+    chosen, scored = agreed.plan.credit, scoringplan.scored(agreed.plan)
     # An aggregate of zeros changed nothing: there is nothing to be paid for.
     if not players or not bool(refined.any()):
-        return {}, 0
+        return {}, 0, jury.NOBODY if scored else None
     if chosen.method == "gram":
         every = credit.gram_scores(updates, refined)
-        return {row: every[row] for row in players}, 0
-    appraiser = appraisal.Appraiser(agreed.task, testset.load(agreed.task, store), most=chosen.examples)
-    played = game.Game(appraiser.loss, about.on, about.parent.weights, updates[list(players)], refined)
+        return {row: every[row] for row in players}, 0, None
     draw = hashlib.sha256(f"{DRAW}\n".encode() + refined.numpy().astype("<i4", copy=False).tobytes()).digest()
-    return dict(zip(players, played.scores(chosen.method, draw), strict=True)), played.evaluations
+
+    def made(loss: Callable[[torch.Tensor], int]) -> game.Game:
+        return game.Game(loss, about.on, about.parent.weights, updates[list(players)], refined)
+
+    if scored is not None:
+        judged = jury.play(agreed, scored, about.parent.round + 1, made, draw, about.ask)
+        return dict(zip(players, judged.scores, strict=True)), judged.evaluations, judged.heard
+    played = made(appraisal.Appraiser(agreed.task, testset.load(agreed.task, store), most=chosen.examples).loss)
+    return dict(zip(players, played.scores(chosen.method, draw), strict=True)), played.evaluations, None
 
 
 def _lines(members: Sequence[str], judged: Screened, scores: Mapping[int, int]) -> dict[str, scorebook.Line]:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Collection, Mapping
 
 from ledger import statements
-from orchestrator import errors, scorebook, settlement
+from orchestrator import errors, jury, scorebook, settlement
 
 CODES = {"aggregate": "aggregate", "checkpoint": "checkpoint"}
 """Fields of a commit whose difference has a code of its own."""
@@ -28,6 +28,7 @@ class Report:
         lingering: identities of aggregators that should have been destroyed by the plan, by name.
         reversals: transfers that take a round's credit back.
         taken_back: round -> why its credit was taken back: the operator's word, empty where it says nothing.
+        unheard: rounds in which a scorer was left out, by its name and why (docs/protocol.md P30).
         unsigned: entries after the last signed checkpoint of the log, which nobody vouches for yet.
         on_word: updates that were rejected because their bytes could not be had, which nobody can recompute.
         recomputed: rounds worked out again from their ciphertext; fewer than `rounds` where identities were not disclosed.
@@ -57,6 +58,7 @@ class Report:
     lingering: Mapping[str, int]
     reversals: int
     taken_back: Mapping[int, str]
+    unheard: Mapping[str, int]
     unsigned: int
     before: str
     witnesses: Mapping[str, int]
@@ -95,8 +97,13 @@ def books(number: int, recorded: scorebook.Book, again: scorebook.Book) -> None:
     """Nothing, if a book of scores on record is the recomputed one.
 
     Raises:
-        AuditError: it is not; the message names the first member whose line differs.
+        AuditError: it is not; the message names the first scorer whose verdict differs, or the first member whose line does.
     """
+    written, found = ((each.heard or jury.NOBODY).verdicts for each in (recorded, again))
+    for name in sorted(written.keys() | found.keys()):
+        if written.get(name) != found.get(name):
+            verdicts = f"{written.get(name)}, recomputed {found.get(name)}"
+            raise errors.AuditError(f"round {number}: the scorer {name} is on record as {verdicts}", "credit")
     for member in sorted(recorded.members.keys() | again.members.keys()):
         said, is_so = recorded.members.get(member), again.members.get(member)
         if said != is_so:

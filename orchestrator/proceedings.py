@@ -4,13 +4,17 @@ Others write to the ledger too. What is signed here rests on what it said a mome
 appended, a ConflictError asks to decide anew.
 """
 
+import logging
+
 import torch
 
 from client import agreement, checkpoint, phases, quorum, testset, training
 from exchange import recipients
 from exchange import store as stores
 from ledger import history, statements
-from orchestrator import errors, folder, journal, listener, opening, retention, settlement
+from orchestrator import errors, folder, journal, jury, listener, opening, retention, settlement
+
+logger = logging.getLogger(__name__)
 
 
 class Proceedings:
@@ -22,6 +26,7 @@ class Proceedings:
         record: its log.
         store: its files.
         kept: what it keeps of them.
+        ask: has scorers say their part, where the plan has any.
     """
 
     def __init__(
@@ -31,12 +36,13 @@ class Proceedings:
         record: journal.Journal,
         store: stores.Store,
         kept: retention.Retention,
+        ask: jury.Ask = jury.nobody,
     ) -> None:
         self._folder = where
         self._agreed = agreed
         self._journal = record
         self._store = store
-        self._kept = kept
+        self._kept, self._ask = kept, ask
         self._model = training.FlatModel(agreed.task.model(), torch.device("cpu"))
 
     def open(self, number: int) -> None:
@@ -101,11 +107,14 @@ class Proceedings:
                 self._store,
                 finished=known.finished,
                 declined=known.current.declined,
+                ask=self._ask,
             )
             self._kept.settled(outcome)
         with watch.timed("evaluate"):
             made, weights = self._agreed.task, outcome.checkpoint.weights
             judged = training.judge(made, self._model, weights, lambda: testset.load(made, self._store))
+        for name, verdict in sorted(_unheard(outcome)):
+            logger.warning("round %s: the scores of %s do not count: %s", opened.round, name, verdict)
         closing = settlement.closing(outcome, self._agreed, opened, identity, judged)
         # One transaction: a crash leaves commit, credit and disclosure together or not at all.
         written = [each for each in (closing.commit, closing.credit, closing.disclose) if each is not None]
@@ -126,3 +135,8 @@ class Proceedings:
                 f"keys/rounds/{opened.round}.age is lost, or not the identity that round was opened with"
             )
         return identity
+
+
+def _unheard(outcome: settlement.Settlement) -> list[tuple[str, str]]:
+    heard = None if outcome.book is None else outcome.book.heard
+    return [] if heard is None else [each for each in heard.verdicts.items() if each[1] != "counted"]

@@ -147,6 +147,7 @@ def audited(console: Console, report: findings.Report) -> None:
         console.print(f"{label:<12}{text}", highlight=False)
     doubts = (
         (report.pending, "rounds are not final: too few aggregators have cosigned them"),
+        *((count, f"rounds have a scorer left out: {said}") for said, count in report.unheard.items()),
         *((count, f"identities of {name} outlived the audit window") for name, count in report.lingering.items()),
         (
             report.rounds - report.recomputed,

@@ -35,12 +35,14 @@ class Recount:
 
     Attributes:
         checked: how many of each kind were recomputed.
+        unheard: of scorers that were left out of a round's scores, how often and why, by (name, verdict).
     """
 
     def __init__(self, agreed: agreement.Agreement, store: stores.Store, checked: collections.Counter[str]) -> None:
         self._agreed = agreed
         self._store = store
         self.checked = checked
+        self.unheard = collections.Counter[tuple[str, str]]()
 
     def whole(self, record: rounds.RoundRecord, finished: rounds.RoundRecord | None, identity: str) -> Recounted:
         """A round that was credited, again from the ciphertext up.
@@ -65,11 +67,14 @@ class Recount:
             if reason in settlement.UNAVAILABLE and member in record.sealed
         }
         sealed = (offers, identity, parent, self._store, unavailable, finished)
-        outcome = settlement.settle(self._agreed, record.open, *sealed, declined=record.declined)
+        outcome = settlement.settle(
+            self._agreed, record.open, *sealed, declined=record.declined, ask=lambda _: record.scorers
+        )
         findings.verdicts(commit, outcome)
         unjudged = training.Judged(correct=0, total=1, loss=0.0)
         again = settlement.closing(outcome, self._agreed, record.open, identity, unjudged)
         self._require_book(commit, outcome)
+        self._hear(outcome)
         claims = {name: getattr(commit, name) for name in ("correct", "total", "loss_micro")}
         findings.same(record.open.round, "commit", commit, dataclasses.replace(again.commit, **claims))
         findings.same(record.open.round, "credit", credit, again.credit)
@@ -128,6 +133,13 @@ class Recount:
         for file in filter(None, (outcome.book_file, outcome.sketches_file)):
             if self._store.get(str(unixfs.of(file)), limit=limit) != file:
                 raise errors.AuditError("a stored book of scores, or its sketches, is not the recomputed one")
+
+    def _hear(self, outcome: settlement.Settlement) -> None:
+        """Count the scorers of a round, and those that were left out."""
+        heard = None if outcome.book is None else outcome.book.heard
+        if heard is not None:
+            self.checked["scorers"] += sum(verdict == "counted" for verdict in heard.verdicts.values())
+            self.unheard.update(each for each in heard.verdicts.items() if each[1] != "counted")
 
     def _require_book(self, commit: statements.RoundCommit, outcome: settlement.Settlement) -> None:
         """The scores on record, where another aggregate file is because of them: so that a difference is named by its score."""

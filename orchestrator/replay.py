@@ -95,6 +95,7 @@ class Replay:
             lingering={name: count for name, count in overdue.items() if count},
             reversals=len(self._taken_back),
             taken_back=self._taken_back,
+            unheard={" ".join(each): count for each, count in sorted(self._rounds.unheard.items())},
             unsigned=self._frontier.size - self._signed + beyond,
             before=standing.before,
             witnesses=standing.witnesses,

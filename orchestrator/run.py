@@ -18,6 +18,7 @@ from orchestrator import (
     pool,
     progress,
     remote,
+    scoring,
     settings,
     summary,
     trace,
@@ -116,8 +117,8 @@ def _pool(config: settings.RunConfig, where: folder.RunFolder) -> pool.Pool:
     if config.hosting is not None:
         return remote.RemotePool(where, config.hosting)
     if config.pool == "inprocess":
-        return inprocess.InProcessPool()
-    return pool.RayPool(config.workers, config.address)
+        return inprocess.InProcessPool(scoring.kind(config.plan))
+    return pool.RayPool(config.workers, config.address, scoring.kind(config.plan))
 
 
 def _name_nodes(config: settings.RunConfig, where: folder.RunFolder) -> None:

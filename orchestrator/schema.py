@@ -202,6 +202,9 @@ class CreditSchema:
     rate: int = MISSING
     floor: int = MISSING
     cap: int = MISSING
+    utility: str = MISSING
+    scorers: list[str] = MISSING
+    held_out: float = MISSING
 
 
 @dataclasses.dataclass

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from aggregation import scorers
 from exchange import cid, tensors
 from ledger import canonical
-from orchestrator import errors
+from orchestrator import errors, jury
 
 FORMAT, SKETCHES = "folkmoot-scores/v1", {"format": "folkmoot-sketches/v1"}
 MOST_BYTES = 2**22
@@ -59,12 +60,14 @@ class Book:
         sketches: CID of the sketches after the round.
         evaluations: of models, that the scores took.
         members: by accepted member.
+        heard: what scorers said, where the plan has any (docs/protocol.md P30).
     """
 
     before: str
     sketches: str
     evaluations: int
     members: Mapping[str, Line]
+    heard: jury.Heard | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +84,8 @@ def encode(book: Book) -> bytes:
         name: [str(each.score), each.ruling, each.party, each.chance] for name, each in book.members.items()
     }
     record: dict[str, canonical.Json] = {"before": book.before, "evaluations": book.evaluations, "format": FORMAT}
+    if book.heard is not None:
+        record |= {"scorers": dict(book.heard.verdicts), "values": list(book.heard.values)}
     return canonical.encode(record | {"members": lines, "sketches": book.sketches}, limit=MOST_BYTES)
 
 
@@ -99,6 +104,7 @@ def decode(file: bytes) -> Book:
             sketches=str(record["sketches"]),
             evaluations=int(record["evaluations"]),
             members=members,
+            heard=_heard(record) if "scorers" in record else None,
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise errors.RoundError(f"a book of scores of {len(file)} bytes is of another form: {error}") from error
@@ -182,6 +188,13 @@ def remembered(latest: str, *, width: int, public: bool, read: Callable[[str], b
             chances.setdefault(name, []).extend([line.chance] if line.chance >= 0 else [])
         named = book.before
     return Past(latest=latest, aggregates=aggregates, updates=tuple(updates), chances=chances)
+
+
+def _heard(record: Mapping[str, Any]) -> jury.Heard:
+    verdicts = {str(name): str(verdict) for name, verdict in record["scorers"].items()}
+    if not set(verdicts.values()) <= set(scorers.VERDICTS):
+        raise ValueError(f"{sorted(set(verdicts.values()))}: expected verdicts out of {scorers.VERDICTS}")
+    return jury.Heard(verdicts=verdicts, values=tuple(int(value) for value in record["values"]))
 
 
 def _line(score: str, ruling: str, party: str, chance: int) -> Line:

@@ -10,7 +10,7 @@ from typing import Any, Self
 from aggregation import errors as aggregation_errors
 from aggregation import guidance
 from client import errors as client_errors
-from client import hostile, plan, quorum, taskplan
+from client import hostile, plan, quorum, scoringplan, taskplan
 from client.tasks import catalogue
 from exchange import address
 from exchange import errors as exchange_errors
@@ -205,7 +205,7 @@ def _plan(values: Mapping[str, Any], settled: taskplan.TaskPlan) -> plan.Plan:
         privacy=plan.PrivacyPlan(**values["privacy"]),
         lattice=plan.LatticePlan(**values["lattice"]),
         cohort=plan.CohortPlan(members=_members(values), **values["cohort"]),
-        credit=plan.CreditPlan(**values["credit"]),
+        credit=scoringplan.configured(values["credit"], founding.member_names(values["task"]["holders"])),
     )
 
 

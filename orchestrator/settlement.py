@@ -24,7 +24,7 @@ from exchange import errors as exchange_errors
 from exchange import recipients, sealing, tensors, unixfs
 from exchange import store as stores
 from ledger import context, history, rounds, statements, transfers
-from orchestrator import aggregate, crediting, fold, optimizer, scorebook
+from orchestrator import aggregate, crediting, fold, jury, optimizer, scorebook
 
 MOST = 2**53 - 1
 UNAVAILABLE = (exchange_errors.BlockMissingError.code, exchange_errors.BlockCorruptError.code)
@@ -93,6 +93,7 @@ def settle(
     finished: rounds.RoundRecord | None = None,
     *,
     declined: Collection[str] = (),
+    ask: jury.Ask = jury.nobody,
 ) -> Settlement:
     """The outcome that the plan prescribes for a sealed round.
 
@@ -107,6 +108,7 @@ def settle(
             an auditor takes it as it stands, since whether bytes could be had is nothing that can be recomputed.
         finished: the round before, None in the first; standing and centered clipping start from what it left.
         declined: members that said in time that they offer nothing.
+        ask: what scorers say of the candidates, where the plan has scorers; is called once at most.
 
     Raises:
         StoreError: the store itself fails; that is nobody's fault but the machine's, and no verdict.
@@ -127,7 +129,7 @@ def settle(
     read_state = functools.partial(store.get, limit=optimizer.limit(agreed))
     moved = optimizer.step(agreed, opening, parent, folded.values, read_state)
     after = moved.checkpoint_file
-    about = crediting.Round(on=on, parent=parent, finished=finished)
+    about = crediting.Round(on=on, parent=parent, finished=finished, ask=ask)
     paid = crediting.credited(agreed, about, accepted, updates, folded.values, store)
     links = {"standing": _named(folded.standing_file), "scores": _named(paid.book_file)}
     file = aggregate.encode(aggregate.Aggregate(values=folded.values, **links), agreed.specs)

@@ -19,6 +19,7 @@ import re
 import sys
 import tempfile
 import textwrap
+import typing
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -26,7 +27,19 @@ from pathlib import Path
 import torch
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from aggregation import carry, credit, divide_and_conquer, lattice, outer, recipe, rules, shapley, sketch, standing
+from aggregation import (
+    carry,
+    credit,
+    divide_and_conquer,
+    lattice,
+    outer,
+    recipe,
+    rules,
+    scorers,
+    shapley,
+    sketch,
+    standing,
+)
 from aggregation import memory as rule_memory
 from client import agreement, checkpoint, invitation, plan, seeds, taskplan, training, update
 from exchange import blocks, car, cid, content, reading, recipients, sealing, tensors, unixfs
@@ -52,6 +65,7 @@ from ledger import (
     payout,
     proof,
     publication,
+    scores,
     statements,
     tiles,
     transfers,
@@ -200,7 +214,8 @@ class Run:
         for statement in self.following():
             name = "reversal" if isinstance(statement, statements.CreditTransfer) else _kind(statement)
             shown.setdefault(name, statements.build(statement).decode() + "\n")
-        shown["round.destroy"] = statements.build(self.destruction()).decode() + "\n"
+        for statement in (self.destruction(), *self.scores()):
+            shown[_kind(statement)] = statements.build(statement).decode() + "\n"
         shown["envelope"] = self.entries[4].envelope.to_bytes().decode() + "\n"
         shown["log"] = "".join(entry.leaf.decode() + "\n" for entry in self.entries)
         shown["hashes"] = _lines(self._hashes())
@@ -221,6 +236,18 @@ class Run:
         """What would be said of the round's identity, if the run did not disclose it."""
         (recipient,) = self.opened.recipients
         return statements.RoundDestroy(author=founding.COORDINATOR, run=self.agreed.run, round=1, recipient=recipient)
+
+    def scores(self) -> list[scores.Said]:
+        """What would be said of the round, if the plan had scorers."""
+        of: Mapping[str, typing.Any] = {"run": self.agreed.run, "round": 1}
+        reveal = scorers.Reveal(salt=b"\x07" * 32, scores=(120_345, -77, 0))
+        bound = scorers.commitment(self.agreed.run, 1, HOLDERS[0], reveal)
+        models = torch.tensor([[0.0, 1.0], [0.5, -1.0], [0.25, 2.0], [-0.0, 1.0]])
+        return [
+            scores.ScoreCommit(author=HOLDERS[0], **of, candidates=scorers.digest(models), commitment=bound),
+            scores.ScoreClose(author=founding.COORDINATOR, **of),
+            scores.ScoreReveal(author=HOLDERS[0], **of, salt=reveal.salt.hex(), scores=reveal.scores),
+        ]
 
     def following(self) -> list[statements.Predicate]:
         """Statements that may follow the last entry, in this order: for the examples of types that the run itself lacks."""
@@ -468,6 +495,7 @@ def vectors() -> dict[str, str]:
         "sketch": _lines([_sketch()]),
         "quadratic": _lines(_quadratic()),
         "payout": _lines(_payouts()),
+        "scoring": _lines(_scoring()),
         "tiles": _lines(_tiles()),
     }
 
@@ -695,6 +723,21 @@ def _quadratic() -> Iterable[object]:
         values = shapley.quadratic(singles, inner, reached=reached, agreeing=[0, 1], square=square)
         row = {"singles": singles, "inner": inner, "reached": reached, "agreeing": [0, 1], "square": str(square)}
         yield row | {"scores": [value * 1000 // 1 for value in values]}
+
+
+def _scoring() -> Iterable[object]:
+    models = [[0.0, 1.0], [0.5, -1.0], [0.25, 2.0], [-0.0, 1.0]]
+    yield {"models": models, "candidates": scorers.digest(torch.tensor(models))}
+    reveal = scorers.Reveal(salt=b"\x07" * 32, scores=(120_345, -77, 0))
+    run = {"run": "ab" * 32, "round": 1, "author": HOLDERS[0]}
+    bound = scorers.commitment("ab" * 32, 1, HOLDERS[0], reveal)
+    yield run | {"salt": reveal.salt.hex(), "scores": reveal.scores, "commitment": bound}
+    for rows in (
+        ((5,), (-9,), (7,)),
+        ((5, 1), (9, -2), (7, 3), (6, 0)),
+        ((5, 10**9), (9, -2), (7, 3), (6, 0), (-(10**9), 2)),
+    ):
+        yield {"said": rows, "values": scorers.combine(rows, [1] * len(rows)).medians}
 
 
 def _payouts() -> Iterable[object]:

@@ -352,7 +352,7 @@ def test_claims_of_an_audit_are_named() -> None:
 
 def test_every_refusal_of_the_history_is_explained() -> None:
     """P6 names each reason that the history refuses for, and each code of a statement that is none."""
-    reasons = set(_hyphenated("cosigning", "destruction", "history", "membership", "rounds", "transfers"))
+    reasons = set(_hyphenated("cosigning", "destruction", "history", "membership", "rounds", "scoring", "transfers"))
     assert set(column(6, "reason")) | {"wrong-run"} == reasons
     assert {f"`{reason}`" for reason in reasons} <= set(re.findall(r"`[a-z-]+`", sections()[6]))
     codes = {"malformed"}

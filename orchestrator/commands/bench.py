@@ -44,6 +44,7 @@ def bench() -> None:
     folkmoot bench strategies --quick
     folkmoot bench flower --quick
     folkmoot bench credit --quick
+    folkmoot bench scoring --quick
     """  # noqa: D301  click reads the escape
 
 
@@ -208,6 +209,20 @@ def flower(out: Path, *, quick: bool, as_json: bool) -> None:
     folkmoot bench flower --quick --out /tmp/results
     """  # noqa: D301  click reads the escape
     from benchmarks import flower as suite  # noqa: PLC0415
+
+    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
+
+
+@bench.command()
+@_options("One training of three rounds instead of six of ten, in under a minute.")
+def scoring(out: Path, *, quick: bool, as_json: bool) -> None:
+    """What lying scorers move, of values and of pay, beside the bounds of theory: cross-holder scoring (docs/credit.md).
+
+    \b
+    folkmoot bench scoring
+    folkmoot bench scoring --quick --out /tmp/results
+    """  # noqa: D301  click reads the escape
+    from benchmarks import scoring as suite  # noqa: PLC0415
 
     _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
 

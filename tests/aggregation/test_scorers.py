@@ -3,13 +3,14 @@
 from fractions import Fraction
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregation import scorers
 
 MOST = 1000
-SCORES = st.integers(0, MOST)
+SCORES, SIGNED = st.integers(0, MOST), st.integers(-MOST, MOST)
 SPLITS = st.integers(1, 9).flatmap(
     lambda honest: st.tuples(
         st.lists(SCORES, min_size=honest, max_size=honest), st.lists(SCORES, min_size=0, max_size=honest - 1)
@@ -55,25 +56,43 @@ def test_half_of_the_weight_stands_behind_the_median():
 
 
 def test_only_what_was_committed_to_counts():
-    """Another salt, another score, another round, another scorer's commitment, no commitment: not counted."""
-    said = scorers.Reveal(salt=bytes(32), scores=(3, 4))
-    bound = {name: scorers.commitment("run", 1, name, said) for name in ("ann", "bo", "cy", "di")}
-    reveals = {
-        "ann": said,
-        "bo": scorers.Reveal(salt=bytes(31) + b"a", scores=(3, 4)),
-        "cy": scorers.Reveal(salt=bytes(32), scores=(3, 5)),
-        "eve": said,
-    }
-    assert scorers.counted("run", 1, bound, reveals, 2, MOST) == {"ann": (3, 4)}
-    assert scorers.counted("run", 2, bound, reveals, 2, MOST) == {}
-    assert scorers.counted("run", 1, {"di": bound["ann"]}, {"di": said}, 2, MOST) == {}
-    assert scorers.counted("run", 1, bound, {"ann": said}, 3, MOST) == {}
+    """Another salt, another score, another round, another scorer's commitment, no word: each is left out by its name."""
+    said = scorers.Reveal(salt=bytes(32), scores=(3, -4))
+    bound = scorers.commitment("run", 1, "ann", said)
+    assert scorers.verdict("run", 1, "ann", bound, said, 2) == "counted"
+    assert scorers.verdict("run", 1, "ann", bound, said, 3) == "misfit"
+    assert scorers.verdict("run", 1, "ann", bound, None, 2) == "unrevealed"
+    assert scorers.verdict("run", 1, "ann", None, said, 2) == "silent"
+    others = (scorers.Reveal(salt=bytes(31) + b"a", scores=(3, -4)), scorers.Reveal(salt=bytes(32), scores=(3, -5)))
+    for number, name, other in ((1, "ann", others[0]), (1, "ann", others[1]), (2, "ann", said), (1, "bo", said)):
+        assert scorers.verdict("run", number, name, bound, other, 2) == "otherwise"
 
 
-def test_scores_are_cut_to_the_range():
-    said = scorers.Reveal(salt=bytes(32), scores=(-5, 2000))
-    bound = {"ann": scorers.commitment("run", 1, "ann", said)}
-    assert scorers.counted("run", 1, bound, {"ann": said}, 2, MOST) == {"ann": (0, MOST)}
+def test_a_quorum_is_more_than_half():
+    """With f < n / 2 that lie or are silent there is always one; with half or fewer, liars could be the majority."""
+    assert [scorers.quorate(counted, 4) for counted in range(5)] == [False, False, False, True, True]
+    assert [scorers.quorate(counted, 5) for counted in range(6)] == [False, False, False, True, True, True]
+
+
+def test_a_digest_is_of_these_models_in_this_order():
+    models = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    digests = {scorers.digest(each) for each in (models, models.flip(0), models.reshape(1, 4), models + 1)}
+    assert len(digests) == 4
+    assert scorers.digest(models.clone()) in digests
+
+
+@given(st.data())
+def test_the_silent_move_no_more_than_liars(data):
+    """With s silent and l lying, s + l = f < n / 2, the median of the others lies within the bounds of f liars."""
+    n = data.draw(st.integers(3, 9))
+    f = data.draw(st.integers(0, (n - 1) // 2))
+    lying = data.draw(st.integers(0, f))
+    honest = data.draw(st.lists(SIGNED, min_size=n - f, max_size=n - f))
+    lies = data.draw(st.lists(SIGNED, min_size=lying, max_size=lying))
+    assert scorers.quorate(len(honest) + len(lies), n)
+    found = scorers.combine([[each] for each in [*honest, *lies]], [1] * (len(honest) + len(lies)))
+    low, high = scorers.bounds(honest, f)
+    assert low <= found.medians[0] <= high
 
 
 def test_a_guessable_salt_is_refused():

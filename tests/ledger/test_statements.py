@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import canonical, errors, keys, statements, transfers
+from ledger import canonical, errors, keys, scores, statements, transfers
 
 KEY = keys.SigningKey.generate().public
 HEX = "0f" * 32
@@ -44,6 +44,9 @@ def samples(cid):
         statements.MemberRevoke(author="moot", run=HEX, member="ash", reason="key-stolen"),
         statements.RoundCosign(**ids, commit=HEX),
         statements.RoundDispute(**ids, commit=HEX, reason="credit"),
+        scores.ScoreCommit(**ids, candidates=HEX, commitment=HEX),
+        scores.ScoreClose(**ids),
+        scores.ScoreReveal(**ids, salt=HEX, scores=(-5, 0, 2**53 - 1)),
         statements.RoundRecipient(**ids, recipient="age1" + "q" * 58),
         statements.RoundDecline(**ids, reason="policy-tasks"),
         statements.RoundDestroy(**ids, recipient="age1pq1" + "q" * 1952),
