@@ -6,7 +6,7 @@ Everything is on, in one process: sealing, store, ledger, mean, credit by `gram`
     start_seconds, start_cpu     from the beginning of the process to the opening of the first round: keys, enrolments, model
     peak_mib                     of its memory
 
-and over the sizes of an axis, for each: `exponent` and `r2` of cost = c size^exponent, by least squares over the logarithms, and
+and over the sizes of an axis, for each: `exponent` and `r2` of cost = c size^exponent, by least squares of the logarithms, and
 `exponent_last`, the slope between the two greatest sizes, where constant costs hide least.
 """
 
