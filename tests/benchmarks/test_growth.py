@@ -61,13 +61,17 @@ def test_the_page_shows_every_figure(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [path.name for path in drawn] == ["speed.svg", "growth.svg"]
 
 
-@pytest.mark.skipif(not (page.RESULTS / "growth.json").exists(), reason="no result of bench growth is committed")
+@pytest.mark.skipif(
+    not all((page.RESULTS / f"{name}.json").exists() for name in ("growth", "training")),
+    reason="no results of bench training and bench growth are committed yet",
+)
 def test_the_tables_are_those_of_the_results() -> None:
     """`python -m benchmarks.speed_page` would change nothing."""
     text = speed_page.PAGE.read_text()
     assert speed_page.made(text) == text
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("peer", list(training_peers.ENVIRONMENTS))
 def test_peers_do_the_same_work(peer: str) -> None:
     """Given the same examples, cohorts, orders and weights, they end with the plain loop's loss, but for roundings."""
