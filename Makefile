@@ -59,11 +59,14 @@ $(NODES): $(READY) $(wildcard tests/ipfs/*)
 
 peers: $(PEERS) $(VERIFIERS) $(ACCOUNTING) $(NODES) $(FLOWERS) ## set up the peers that tests and benchmarks compare with, in .peers/
 
-tables: $(READY) ## docs/aggregation.md and examples/flower: tables and plots, from the benchmarks' JSON
+tables: $(READY) ## docs/aggregation.md, docs/speed.md, examples/flower: tables and plots, from the benchmarks' JSON
 	$(BIN)/python -m benchmarks.page
+	$(BIN)/python -m benchmarks.speed_page
 
 bench: $(READY) ## benchmarks with their floors; results in benchmarks/results
 	$(BIN)/folkmoot bench rounds
+	$(BIN)/folkmoot bench training
+	$(BIN)/folkmoot bench growth
 	$(BIN)/folkmoot bench aggregation
 	$(BIN)/folkmoot bench robustness
 	$(BIN)/folkmoot bench ledger

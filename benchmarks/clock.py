@@ -1,7 +1,9 @@
 """When the rounds of a run were committed."""
 
 import itertools
+import os
 import time
+from pathlib import Path
 
 from orchestrator import listener
 
@@ -11,6 +13,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.marks: list[tuple[float, float]] = []
+        self.ages: list[float] = []
 
     def opened(self, number: int, total: int) -> None:
         """Nothing to note."""
@@ -25,6 +28,7 @@ class Clock:
     def mark(self) -> None:
         """Note the time."""
         self.marks.append((time.process_time(), time.perf_counter()))
+        self.ages.append(age())
 
     def per_round(self) -> tuple[float, float]:
         """CPU and wall seconds between the first mark and the last, by round."""
@@ -35,3 +39,9 @@ class Clock:
     def walls(self) -> list[float]:
         """Wall seconds of each round after the first mark."""
         return [after - before for (_, before), (_, after) in itertools.pairwise(self.marks)]
+
+
+def age() -> float:
+    """Wall seconds since this process began, to 10 ms."""
+    began = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return float(Path("/proc/uptime").read_text().split()[0]) - began

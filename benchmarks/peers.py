@@ -3,6 +3,7 @@
     .peers/byzfl        the package alone, beside our torch: its declared dependencies would replace torch by a CUDA build
     .peers/flwr         a virtual environment: flwr pins packages that we pin otherwise
     .peers/engine       a virtual environment: Flower's simulation engine with the ray that it pins, and our torch behind it
+    .peers/pfl          a virtual environment: pfl, whose dp-accounting is older than ours, and our torch behind it
     .peers/flwr-1.40    the package alone, beside our own; likewise each minor that we work with and do not pin
     .peers/verifiers    a virtual environment: what checks our log in tests; some of it is under the GPL, so nothing imports it
     .peers/accounting   a virtual environment: beancount, whose checker tests call; it is under the GPL
@@ -37,8 +38,11 @@ NAMES: Mapping[str, str] = {"engine": "flwr[simulation]"}
 PINNED: Mapping[str, Path] = {
     "verifiers": ROOT / "tests/ledger/interop/requirements.txt",
     "accounting": ROOT / "tests/ledger/accounting.txt",
+    "pfl": ROOT / "benchmarks/peer_speed/pfl.txt",
 }
 """Peers of several packages: all of them and what they need, each in one version."""
+BEHIND = ("engine", "pfl")
+"""Peers whose own packages come first, and who find what they lack, which is torch, with us."""
 FLOWERS = ("flwr-1.40", "flwr-1.42")
 BESIDE: Mapping[str, str] = {
     "byzfl": f"byzfl=={VERSIONS['byzfl']}",
@@ -79,7 +83,7 @@ def install(name: str) -> Path:
             whole = ("--no-deps", "--ignore-requires-python", "--requirement", str(pinned))
             wanted = whole if pinned else (f"{NAMES.get(name, name)}=={version}", f"numpy=={metadata.version('numpy')}")
             _pip(where / "bin" / "python", *wanted)
-            if name == "engine":  # its own packages come first, and what it lacks, which is torch, it finds with us
+            if name in BEHIND:
                 (ours, theirs) = (sysconfig.get_path("purelib", vars=each) for each in ({}, {"base": str(where)}))
                 Path(theirs, "zz_beside.pth").write_text(f"{ours}\n")
         done.touch()

@@ -5,12 +5,14 @@
     together     the same with holders side by side, where their model is small enough
     everything   the main job in one process: sealing, store, ledger, a robust rule
     ray          the main job on two workers, for its wall time
+    pfl, flower  other simulators' own rounds, of W2 alone, each in an environment of its own (`training_peers`)
 
 W1 is 100 holders of 100 examples, 10 a round, on the network of McMahan et al.; W2 1,000 holders of 50, 100 a round, logistic
 regression: one epoch, minibatches of 10. Systems take turns; a figure is the median over turns of the mean over a turn's last
 rounds. Judging models on the test set is left out of all of them, for credit too (which is `gram`): the plain loop does not do
 it, and what credit costs `folkmoot bench credit` measures. Equal work shows as equal loss: `loop`, `alone` and `together` train
-the same cohorts, and end with the same loss on the test set but for roundings.
+the same cohorts, and end with the same loss on the test set but for roundings; `early_loss` is that after the rounds that peers
+are given, and theirs. `start_seconds` go from the beginning of a process to the end of its first round.
 """
 
 import dataclasses
@@ -28,13 +30,14 @@ import torch
 from rich.console import Console
 from torch.nn import functional
 
-from benchmarks import clock, report
-from client import groups, seeds, task, taskplan, training, vectorized
+from benchmarks import clock, drawn, errors, report, training_peers
+from client import groups, task, taskplan, training, vectorized
 from client.tasks import catalogue
 from orchestrator import config, progress
 from orchestrator import run as main_job
 
 SYSTEMS = ("loop", "alone", "together", "everything", "ray")
+FIXED = ("task=synthetic", "attack=none", "rule=median", "rule.byzantine=2", "credit=gram", "credit.screened=false")
 PARTS = ("admit", "train", "encode", "seal", "ledger", "publish", "aggregate")
 """Phases of a round, but for judging its model."""
 
@@ -49,6 +52,7 @@ class Workload:
         cohort: holders a round.
         rounds: of a turn.
         warm: of these, rounds before those that are measured: each holder reads its key and its data when first asked.
+        early: of these, rounds that peers are given; 0 for no peers.
     """
 
     name: str
@@ -56,6 +60,7 @@ class Workload:
     cohort: int
     rounds: int
     warm: int
+    early: int = 0
 
 
 W1 = Workload(
@@ -65,7 +70,7 @@ W1 = Workload(
     rounds=10,
     warm=2,
 )
-W2 = Workload(name="w2", overrides=("task.holders=1000", "task.examples=50"), cohort=100, rounds=40, warm=30)
+W2 = Workload(name="w2", overrides=("task.holders=1000", "task.examples=50"), cohort=100, rounds=40, warm=30, early=10)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,39 +80,47 @@ class Config:
     Attributes:
         workloads: each of them.
         systems: of SYSTEMS.
+        peers: of those of `training_peers`.
         repeats: turns of each system.
     """
 
     workloads: tuple[Workload, ...] = (W1, W2)
     systems: tuple[str, ...] = SYSTEMS
+    peers: tuple[str, ...] = tuple(training_peers.ENVIRONMENTS)
     repeats: int = 5
 
 
 QUICK = Config(
-    workloads=(dataclasses.replace(W1, rounds=3, warm=1), dataclasses.replace(W2, rounds=4, warm=2)),
+    workloads=(dataclasses.replace(W1, rounds=3, warm=1), dataclasses.replace(W2, rounds=4, warm=2, early=0)),
     systems=SYSTEMS[:4],
+    peers=(),
     repeats=2,
 )
 
 
 def run(wanted: Config, say: Callable[[str], None]) -> report.Report:
-    """CPU and wall seconds a round, peak memory and final loss of every system, and their ratios to the plain loop's."""
+    """Figures of every system, and ratios to the plain loop's; a peer that fails is left out, and `left_out` says why."""
     load = os.getloadavg()[0]
     values: dict[str, list[float]] = {}
+    missing: dict[str, str] = {}
     for repeat in range(wanted.repeats):
         for load_of in wanted.workloads:
             taken: dict[str, Mapping[str, float]] = {}
             for system in wanted.systems:
                 say(f"{load_of.name} {system}, turn {repeat + 1} of {wanted.repeats}")
                 taken[system] = _apart(system, load_of)
-                for name, value in taken[system].items():
-                    values.setdefault(f"{load_of.name}.{system}.{name}", []).append(value)
-            for system, found in taken.items():
-                for name in ("cpu_seconds", "wall_seconds"):
-                    if system != "loop" and name in found:
-                        ratio = found[name] / taken["loop"][name]
-                        values.setdefault(f"{load_of.name}.{system}.{name}.ratio", []).append(ratio)
-    return report.make("training", dataclasses.asdict(wanted), values, load=load)
+            found = training_peers.named(load_of.name, taken)
+            for peer in (each for each in wanted.peers if load_of.early and each not in missing):
+                say(f"{load_of.name} {peer}, turn {repeat + 1} of {wanted.repeats}; at first its environment is set up")
+                try:
+                    theirs = training_peers.measured(peer, _overrides(load_of), load_of.cohort, load_of.early)
+                except errors.PeerError as error:
+                    missing[peer] = str(error)
+                    continue
+                found |= training_peers.beside(load_of.name, peer, theirs, taken)
+            for name, value in found.items():
+                values.setdefault(name, []).append(value)
+    return report.make("training", dataclasses.asdict(wanted) | {"left_out": missing}, values, load=load)
 
 
 def _apart(system: str, workload: Workload) -> Mapping[str, float]:
@@ -135,7 +148,7 @@ def _job(system: str, workload: Workload) -> dict[str, float]:
     cpu, wall = ticks.per_round()
     lines = lines[workload.warm :]
     judged = {unit: float(np.mean([line[unit]["evaluate"] for line in lines])) for unit in ("cpu_seconds", "seconds")}
-    found = {"wall_seconds": wall - judged["seconds"], "loss": ended.loss[-1]}
+    found = {"wall_seconds": wall - judged["seconds"], "loss": ended.loss[-1], "start_seconds": ticks.ages[0]}
     for phase in PARTS:
         found[f"{phase}.cpu_seconds"] = float(np.mean([line["cpu_seconds"].get(phase, 0.0) for line in lines]))
     if system == "everything":  # elsewhere most of it is that of other processes
@@ -150,21 +163,23 @@ def _bare(system: str, workload: Workload) -> dict[str, float]:
     settings = plan.task
     made = catalogue.load(settings, seed=plan.seed)
     model = training.FlatModel(made.model(), torch.device("cpu"))
-    weights = training.initial(made, seed=plan.seed)
-    draw, ticks = np.random.default_rng(77), clock.Clock()
+    weights = early = training.initial(made, seed=plan.seed)
+    ticks = clock.Clock()
     shards: dict[int, task.Examples] = {}
-    for number in range(1, workload.rounds + 1):
-        cohort = sorted(draw.choice(settings.holders, workload.cohort, replace=False).tolist())
+    for number, cohort in enumerate(drawn.cohorts(settings.holders, workload.cohort, workload.rounds), 1):
         shards |= {holder: made.shard(holder) for holder in cohort if holder not in shards}
-        batches = [_order(plan.seed, number, holder) for holder in cohort]
+        batches = [drawn.order(plan.seed, number, holder) for holder in cohort]
         ticks.mark()
         total = TRAINED[system](model, weights, [shards[holder] for holder in cohort], settings, batches)
         weights = weights + total / len(cohort)
         ticks.mark()
+        early = weights if number == workload.early else early
     spent = [(after[0] - before[0], after[1] - before[1]) for before, after in _pairs(ticks.marks)[workload.warm :]]
     cpu, wall = np.mean(spent, axis=0).tolist()
-    judged = training.evaluate(training.FlatModel(made.model(), torch.device("cpu")), weights, made.test())
-    return {"cpu_seconds": cpu, "wall_seconds": wall, "loss": judged.loss}
+    found = {"cpu_seconds": cpu, "wall_seconds": wall, "start_seconds": ticks.ages[1]}
+    judged = {"loss": weights} | ({"early_loss": early} if workload.early else {})
+    model = training.FlatModel(made.model(), torch.device("cpu"))  # the plain loop's is none any more
+    return found | {name: training.evaluate(model, each, made.test()).loss for name, each in judged.items()}
 
 
 def _pairs(marks: list[tuple[float, float]]) -> list[tuple[tuple[float, float], tuple[float, float]]]:
@@ -229,10 +244,5 @@ def _together(
 TRAINED = {"loop": _loop, "alone": _alone, "together": _together}
 
 
-def _order(seed: int, number: int, holder: int) -> np.random.Generator:
-    return seeds.generator(seed, round_number=number, member=str(holder), purpose="batches")
-
-
 def _overrides(workload: Workload) -> list[str]:
-    fixed = ["task=synthetic", "attack=none", "rule=median", "rule.byzantine=2", "credit=gram", "credit.screened=false"]
-    return [*fixed, *workload.overrides, f"cohort.size={workload.cohort}", f"rounds={workload.rounds}"]
+    return [*FIXED, *workload.overrides, f"cohort.size={workload.cohort}", f"rounds={workload.rounds}"]

@@ -13,8 +13,11 @@ from types import MappingProxyType
 
 from ledger import errors, keys, layers, statements
 
-MOST = 10_000
-"""Members of a run: a log of nothing else must not keep its readers for hours."""
+MOST = 16_384
+"""Members of a run, those who left among them: the 10,000 holders of the largest plan, and whoever else has a role.
+
+A log of nothing else must not keep its readers for hours.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

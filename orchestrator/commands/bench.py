@@ -126,15 +126,29 @@ def credit(out: Path, *, quick: bool, as_json: bool) -> None:
 
 
 @bench.command()
-@_options("Two turns of few rounds instead of five, and no Ray.")
+@_options("Two turns of few rounds instead of five, no Ray and no peers.")
 def training(out: Path, *, quick: bool, as_json: bool) -> None:
-    """What training costs, holder by holder and side by side, and a round with everything on, beside a plain loop.
+    """What training costs, holder by holder and side by side, and a round with everything on, beside a plain loop, pfl, Flower.
 
     \b
     folkmoot bench training
     folkmoot bench training --quick --out /tmp/results
     """  # noqa: D301  click reads the escape
     from benchmarks import training as suite  # noqa: PLC0415
+
+    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
+
+
+@bench.command()
+@_options("Up to 100 holders and a million parameters, in under a minute.")
+def growth(out: Path, *, quick: bool, as_json: bool) -> None:
+    """What a run costs by the number of its holders, to 10,000, and of its parameters, to 100 million; and by what law.
+
+    \b
+    folkmoot bench growth
+    folkmoot bench growth --quick --out /tmp/results
+    """  # noqa: D301  click reads the escape
+    from benchmarks import growth as suite  # noqa: PLC0415
 
     _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
 
@@ -246,4 +260,6 @@ def _measure(suite: Callable[[Callable[[str], None]], "report.Report"], out: Pat
     for name, metric in made.metrics.items():
         table.add_row(name, *(f"{value:.4g}" for value in (metric.median, metric.low, metric.high)), str(metric.n))
     Console(soft_wrap=True).print(table)
+    for name, reason in made.config.get("left_out", {}).items():
+        click.echo(f"{name} is left out: {reason}", err=True)
     click.echo(f"load before {made.load:.1f}; written to {path}")
