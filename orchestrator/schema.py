@@ -18,19 +18,28 @@ class TaskSchema:
     momentum: float = MISSING
     batches: int = MISSING
     update_momentum: float = MISSING
+    precision: str = MISSING
 
 
 @dataclasses.dataclass
-class DigitsSchema(TaskSchema):
+class DividedSchema(TaskSchema):
+    """Keys of a task with public data."""
+
+    partition: str = MISSING
+
+
+@dataclasses.dataclass
+class DigitsSchema(DividedSchema):
     """Keys of `task=digits`."""
 
     hidden: int = MISSING
 
 
 @dataclasses.dataclass
-class TableSchema(TaskSchema):
+class TableSchema(DividedSchema):
     """Keys of `task=table`."""
 
+    column: str = MISSING
     hidden: int = MISSING
     source: str = MISSING
     columns: list[str] = MISSING
@@ -42,9 +51,10 @@ class TableSchema(TaskSchema):
 
 
 @dataclasses.dataclass
-class ImagesSchema(TaskSchema):
+class ImagesSchema(DividedSchema):
     """Keys of `task=images`."""
 
+    network: str = MISSING
     channels: int = MISSING
     hidden: int = MISSING
     classes: list[str] = MISSING
@@ -66,13 +76,26 @@ class SyntheticSchema(TaskSchema):
 
 
 @dataclasses.dataclass
-class TextSchema(TaskSchema):
+class TextSchema(DividedSchema):
     """Keys of `task=text`."""
 
     window: int = MISSING
     stride: int = MISSING
     embedding: int = MISSING
     hidden: int = MISSING
+    corpus: str = MISSING
+
+
+@dataclasses.dataclass
+class TransformerSchema(DividedSchema):
+    """Keys of `task=transformer`."""
+
+    context: int = MISSING
+    stride: int = MISSING
+    width: int = MISSING
+    depth: int = MISSING
+    heads: int = MISSING
+    tests: int = MISSING
     corpus: str = MISSING
 
 
@@ -97,6 +120,7 @@ TASKS: dict[str, type[TaskSchema]] = {
     "synthetic": SyntheticSchema,
     "table": TableSchema,
     "text": TextSchema,
+    "transformer": TransformerSchema,
 }
 
 

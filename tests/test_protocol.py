@@ -36,7 +36,7 @@ from aggregation import (
     weights,
 )
 from aggregation import errors as aggregation_errors
-from client import agreement, plan, section, taskplan
+from client import agreement, plan, section, taskkinds, taskplan
 from client.tasks import catalogue
 from exchange import age, blocks, car, cid, crate, gateway, header, sealing, tensors, unixfs
 from exchange import errors as exchange_errors
@@ -311,7 +311,7 @@ def test_each_task_has_its_fields_and_ranges() -> None:
     said = {(row[0], row[1]): (row[2], row[3]) for row in table(sections()[7], "task")}
     common = {field.name for field in dataclasses.fields(taskplan.TaskPlan)}
     found = {}
-    for name, kind in taskplan.KINDS.items():
+    for name, kind in taskkinds.KINDS.items():
         numbers = dict(_ranges(kind))
         for field in dataclasses.fields(kind):
             if field.name not in common:
