@@ -294,7 +294,7 @@ def test_the_plan_has_its_fields_and_ranges() -> None:
     """The table of the plan is the plan: names, types, ranges."""
     said = {row[0]: (row[1], row[2]) for row in table(sections()[7], "field")}
     texts = {name: row for name, row in said.items() if row[0] == "text"}
-    named = {"disclosure", "task.name", "rule.name", "rule.pre", "outer.name", "cohort.members"}
+    named = {"disclosure", "task.name", "task.precision", "rule.name", "rule.pre", "outer.name", "cohort.members"}
     assert texts.keys() == named | {"credit.method", "credit.schedule"}
     assert texts["credit.method"][1] == ", ".join(plan.METHODS)
     assert texts["credit.schedule"][1] == " or ".join(payout.SCHEDULES)

@@ -35,6 +35,7 @@ def bench() -> None:
     \b
     folkmoot bench rounds --quick
     folkmoot bench training --quick
+    folkmoot bench shares --quick
     folkmoot bench aggregation
     folkmoot bench robustness --workers 2
     folkmoot bench ledger --quick
@@ -106,6 +107,19 @@ def rounds(out: Path, *, quick: bool, as_json: bool) -> None:
     folkmoot bench rounds --quick --out /tmp/results
     """  # noqa: D301  click reads the escape
     from benchmarks import rounds as suite  # noqa: PLC0415  no other command needs it
+
+    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
+
+
+@bench.command()
+@_options("25 million parameters once, in a minute.")
+def shares(out: Path, *, quick: bool, as_json: bool) -> None:
+    """What sealing, store, ledger and aggregation take of a round's CPU seconds, with 25 and 126 million parameters.
+
+    \b
+    folkmoot bench shares --quick
+    """  # noqa: D301  click reads the escape
+    from benchmarks import shares as suite  # noqa: PLC0415
 
     _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
 

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client import errors, seeds, taskplan
@@ -29,14 +29,14 @@ DIGITS = taskplan.DigitsPlan(
 
 
 def shares(way: str, *, seed: int = 0, **changes: object) -> tuple[np.ndarray, ...]:
-    settings = dataclasses.replace(DIGITS, partition=way, **changes)
-    return partition._shares(digits.public(), settings, seed)
+    return partition._shares(digits.public(), dataclasses.replace(DIGITS, partition=way, **changes), seed)
 
 
 def labels(rows: np.ndarray) -> np.ndarray:
     return digits.public().labels.numpy()[rows]
 
 
+@settings(max_examples=24)
 @given(way=st.sampled_from(taskplan.DIVISIONS), holders=st.integers(1, 200), seed=st.integers(0, 9))
 def test_each_example_falls_to_one_holder(way: str, holders: int, seed: int) -> None:
     """All but the test set, none twice, nobody empty; the same again when asked again, and otherwise for another seed."""
@@ -109,8 +109,7 @@ def test_rows_of_one_value_stay_together(values: list[int], holders: int) -> Non
 def test_a_table_by_one_of_its_columns() -> None:
     """By configuration: the holders' ranges of the column do not meet, and are about as many rows each."""
     chosen = ["task=table", "task.partition=column", "task.column=mean radius", "task.holders=4", "rule.byzantine=0"]
-    settings = config.compose([*chosen, "attack=none"]).plan.task
-    made = catalogue.load(settings, seed=0)
+    made = catalogue.load(config.compose([*chosen, "attack=none"]).plan.task, seed=0)
     place = made.schema.columns.index("mean radius")
     ranges = [made.shard(number).inputs[:, place] for number in range(4)]
     for before, after in itertools.pairwise(ranges):
