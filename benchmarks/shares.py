@@ -5,8 +5,8 @@
 
 Three holders, two rounds, everything on and in one process; a holder trains one minibatch of 1,024 (256) bytes a round, so that
 a share can be worked out for any number of them: with s the CPU seconds of a step and b those of a holder's update beside its
-training, the share of a round of n steps a holder is b / (b + n s). `steps_for_a_tenth` is the n from which it is at most a tenth. What a
-process does once, in the first round, is left out.
+training, the share of a round of n steps a holder is b / (b + n s). `steps_for_a_tenth` is the n from which it is at most a
+tenth. What a process does once, in the first round, is left out.
 """
 
 import dataclasses

