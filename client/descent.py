@@ -5,6 +5,7 @@ and to read again than to compute. Without momentum it is never made: the produc
 weights as it is computed.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
@@ -13,6 +14,17 @@ from torch import nn
 from torch.nn import functional
 
 from client import taskplan
+
+
+def precision(settings: taskplan.TaskPlan, device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Within, products are taken in the precision of the plan; weights, sums and losses stay float32.
+
+    Reference: P. Micikevicius et al., "Mixed Precision Training", 2018; bfloat16 has float32's range, so no loss is scaled.
+    """
+    if settings.precision == "float32":
+        return contextlib.nullcontext()
+    # Kept casts of weights would outlive a step: weights are stepped in place.
+    return torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=False)
 
 
 class Descent:
@@ -46,7 +58,8 @@ class Descent:
 class Pass:
     """A model's forward pass in training; its backward pass steps the weights of linear layers where it can.
 
-    It can where each layer is used once: in a plain sequence of layers, no two of them the same. Else all is left to `Descent`.
+    It can where gradients are float32 and each layer is used once: in a plain sequence of layers, no two of them the same. Else
+    all is left to `Descent`.
 
     Args:
         module: the model.
@@ -57,7 +70,8 @@ class Pass:
     """
 
     def __init__(self, module: nn.Module, settings: taskplan.TaskPlan) -> None:
-        layers = list(module) if type(module) is nn.Sequential and not settings.momentum else []
+        plain = not settings.momentum and settings.precision == "float32"
+        layers = list(module) if type(module) is nn.Sequential and plain else []
         once = len(set(map(id, layers))) == len(layers)
         self._layers = layers if once else []
         self._module = module

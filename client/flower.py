@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from aggregation import errors as aggregation_errors
-from client import apps, appstate, arrays, draws, errors, flower_compat, origin, records, seeds, taskplan
+from client import apps, appstate, arrays, codeplan, draws, errors, flower_compat, origin, records, seeds
 from client.tasks import flower as flower_task
 from exchange import errors as exchange_errors
 from ledger import statements
@@ -41,7 +41,7 @@ class Trainer:
         AppError: the app is not here, or is another one than was agreed on.
     """
 
-    def __init__(self, settings: taskplan.FlowerPlan, seed: int) -> None:
+    def __init__(self, settings: codeplan.FlowerPlan, seed: int) -> None:
         self._settings = settings
         self._seed = seed
         self._app = apps.load(settings.app, settings.code)

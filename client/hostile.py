@@ -49,7 +49,7 @@ class Backdoor(holder.Holder):
         odd = torch.arange(len(honest), device=honest.labels.device) % 2 == 1
         return task.Examples(
             inputs=torch.where(_along(odd, honest.inputs), marked.inputs, honest.inputs),
-            labels=torch.where(odd, marked.labels, honest.labels),
+            labels=torch.where(_along(odd, honest.labels), marked.labels, honest.labels),
         )
 
     def _released(self, moved: torch.Tensor) -> torch.Tensor:

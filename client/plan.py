@@ -232,6 +232,6 @@ class Plan(section.Section):
             message = f"credit.method is exact_shapley for rounds of {most} holders"
             raise errors.PlanError(f"{message}: expected at most {MOST_EXACT}, or another method")
         self.credit.require(self, most)
-        if self.credit.method != "gram" and not self.task.TESTED:
+        if self.credit.method != "gram" and self.task.unappraised:
             message = f"credit.method is {self.credit.method}, which evaluates models on a public test set"
-            raise errors.PlanError(f"{message}, and task {self.task.name} has none: expected gram")
+            raise errors.PlanError(f"{message}, and task {self.task.name} {self.task.unappraised}: expected gram")

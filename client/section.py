@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import math
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from client import errors
@@ -20,6 +20,16 @@ def within(low: float, high: float) -> Any:  # noqa: ANN401  as `dataclasses.fie
     return dataclasses.field(metadata={"low": low, "high": high})
 
 
+def optional(default: str, among: Collection[str] = ()) -> Any:  # noqa: ANN401  as `dataclasses.field`
+    """A text that a record has only where it is not `default`, so that what was agreed on before there was such a field stands.
+
+    Args:
+        default: what it is where the record has none.
+        among: what it may be; empty for any text.
+    """
+    return dataclasses.field(default=default, metadata={"optional": True, "among": tuple(among)})
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
     """A part of the plan: integers, texts, real numbers, lists of these and further sections, each number within its range."""
@@ -29,6 +39,10 @@ class Section:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if (among := field.metadata.get("among")) and value not in among:
+                raise errors.PlanError(
+                    f"{self.WHERE}{field.name} is {str(value)[:80]!r}, expected one of: {', '.join(among)}"
+                )
             low, high = field.metadata.get("low"), field.metadata.get("high")
             if low is None or high is None:
                 continue
@@ -44,7 +58,11 @@ class Section:
 
     def to_record(self) -> dict[str, canonical.Json]:
         """The fields as canonical JSON values, real numbers as decimal text."""
-        return {field.name: _write(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return {
+            field.name: _write(getattr(self, field.name))
+            for field in dataclasses.fields(self)
+            if not field.metadata.get("optional") or getattr(self, field.name) != field.default
+        }
 
     @classmethod
     def form(cls, record: object) -> type[Self]:  # noqa: ARG003  for those that have several
@@ -60,7 +78,10 @@ class Section:
         """
         form = cls.form(record)
         hints = typing.get_type_hints(form)
-        kinds = {field.name: hints[field.name] for field in dataclasses.fields(form)}
+        absent = {field.name: field.default for field in dataclasses.fields(form) if field.metadata.get("optional")}
+        if isinstance(record, Mapping):
+            absent = {name: default for name, default in absent.items() if record.get(name, default) == default}
+        kinds = {field.name: hints[field.name] for field in dataclasses.fields(form) if field.name not in absent}
         if not isinstance(record, Mapping) or set(record) != set(kinds):
             found = sorted(map(str, record)) if isinstance(record, Mapping) else record
             raise errors.PlanError(

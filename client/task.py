@@ -19,7 +19,7 @@ class Examples:
 
     Attributes:
         inputs: float32, `(examples, ...)`.
-        labels: int64, `(examples,)`.
+        labels: int64, `(examples,)`; `(examples, places)` where each place has one.
     """
 
     inputs: torch.Tensor

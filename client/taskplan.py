@@ -8,7 +8,6 @@ In the record all fields stand side by side, and `name` says which there are (do
 
 import dataclasses
 import math
-import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -20,6 +19,12 @@ TEN = tuple("0123456789")
 """Classes of the digits."""
 PICTURE = 784
 """Pixels that the network of `images` sees."""
+PRECISIONS = ("float32", "bfloat16")
+DIVISIONS = ("dirichlet", "iid", "shards", "quantity")
+"""How public data fall to the holders of a simulation (client.tasks.partition)."""
+NETWORKS = ("cnn", "resnet18")
+RESIDUAL = 64
+"""Channels of the first stage of a network of He et al."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +41,10 @@ class TaskPlan(section.Section):
         momentum: of a holder's SGD.
         batches: minibatches a round in place of epochs; 0 for epochs.
         update_momentum: of a holder's updates across rounds; 0 for none.
+        precision: of products in training; the weights are float32, and so is every evaluation.
     """
 
     WHERE: ClassVar[str] = "task."
-    TESTED: ClassVar[bool] = True
-    """Whether there is a public test set, which models can be evaluated on."""
 
     name: str
     holders: int = section.within(1, 10_000)
@@ -51,6 +55,12 @@ class TaskPlan(section.Section):
     momentum: float = section.within(0.0, 0.9999)
     batches: int = section.within(0, 1_000_000)
     update_momentum: float = section.within(0.0, 0.9999)
+    precision: str = section.optional("float32", PRECISIONS)
+
+    @property
+    def unappraised(self) -> str:
+        """Why no model of the task can be evaluated in integers (docs/protocol.md P29); empty where it can."""
+        return ""
 
     @classmethod
     def form(cls, record: object) -> type[Any]:
@@ -64,20 +74,33 @@ class TaskPlan(section.Section):
         if not isinstance(record, Mapping):
             raise errors.PlanError(f"task: expected the fields of a task, got {record!r}")
         name = record.get("name")
-        if not isinstance(name, str) or name not in KINDS:
-            raise errors.TaskError(f"there is no task {name!r}; tasks are: {', '.join(KINDS)}")
-        return KINDS[name]
+        from client import taskkinds  # noqa: PLC0415 - its kinds are made from this one
+
+        if not isinstance(name, str) or name not in taskkinds.KINDS:
+            raise errors.TaskError(f"there is no task {name!r}; tasks are: {', '.join(taskkinds.KINDS)}")
+        return taskkinds.KINDS[name]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class DigitsPlan(TaskPlan):
+class DividedPlan(TaskPlan):
+    """A task with public data, which fall to the holders of a simulation.
+
+    Attributes:
+        partition: how they fall, one of DIVISIONS; `dirichlet` and `quantity` read `alpha`.
+    """
+
+    partition: str = section.optional("dirichlet", DIVISIONS)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DigitsPlan(DividedPlan):
     """Task `digits`: `hidden` is the width of the one hidden layer."""
 
     hidden: int = section.within(1, 65_536)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class TablePlan(TaskPlan):
+class TablePlan(DividedPlan):
     """Task `table`: rows of numbers, each with a class.
 
     Attributes:
@@ -89,8 +112,11 @@ class TablePlan(TaskPlan):
         centre: by column, what a number is reduced by.
         spread: by column, what it is then divided by; > 0.
         test: CID of the public test set of an own table (client.testset).
+        column: of a built-in table, by which `partition` `column` divides it; else empty.
     """
 
+    partition: str = section.optional("dirichlet", (*DIVISIONS, "column"))
+    column: str = section.optional("")
     hidden: int = section.within(1, 65_536)
     source: str
     columns: tuple[str, ...] = section.within(0, 1_000)
@@ -102,6 +128,9 @@ class TablePlan(TaskPlan):
 
     def __post_init__(self) -> None:
         section.Section.__post_init__(self)
+        if (self.partition == "column") != bool(self.column):
+            message = f"task.column is {self.column[:80]!r} with task.partition={self.partition}"
+            raise errors.PlanError(f"{message}: expected a column of the table with column, and none without")
         given = (*self.columns, *self.classes, *self.centre, *self.spread, self.label, self.test)
         if self.source in BUILT_IN:
             if any(each != "" for each in given):
@@ -129,50 +158,40 @@ class TablePlan(TaskPlan):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ImagesPlan(TaskPlan):
+class ImagesPlan(DividedPlan):
     """Task `images`: greyscale pictures of 28 x 28 pixels.
 
     Attributes:
-        channels: of the first convolution; the second has twice as many.
+        network: `cnn`, two convolutions; or `resnet18`, residual blocks with group normalisation.
+        channels: of the first convolution; the second, or the second of four stages of blocks, has twice as many.
         hidden: units of a linear layer between the convolutions and the scores; 0 for none.
         classes: their names.
         test: CID of the public test set (client.testset); empty for the enlarged digits, whose classes are `0` to `9`.
     """
 
+    network: str = section.optional("cnn", NETWORKS)
     channels: int = section.within(1, 1_024)
     hidden: int = section.within(0, 65_536)
     classes: tuple[str, ...] = section.within(2, 1_000)
     test: str
 
+    @property
+    def unappraised(self) -> str:
+        """As of any task."""
+        return "" if self.network == "cnn" else "has layers that no integers stand for"
+
     def __post_init__(self) -> None:
         section.Section.__post_init__(self)
+        if self.network == "resnet18":
+            self._require_residual()
         plantext.require_names("classes", self.classes)
         if self.test or self.classes != TEN:
             plantext.require_cid(self.test)
 
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class TextPlan(TaskPlan):
-    """Task `text`: the next byte.
-
-    Attributes:
-        window: bytes that the model sees.
-        stride: bytes from one example to the next.
-        embedding: numbers that stand for a byte.
-        hidden: width of the one hidden layer.
-        corpus: hex sha256 of the public text.
-    """
-
-    window: int = section.within(1, 1_024)
-    stride: int = section.within(1, 1_000_000)
-    embedding: int = section.within(1, 4_096)
-    hidden: int = section.within(1, 65_536)
-    corpus: str
-
-    def __post_init__(self) -> None:
-        section.Section.__post_init__(self)
-        if not re.fullmatch("[0-9a-f]{64}", self.corpus):
-            raise errors.PlanError(f"task.corpus is {self.corpus[:80]!r}, expected 64 lower-case hex digits")
+    def _require_residual(self) -> None:
+        if self.channels % 2 or (self.channels > RESIDUAL and self.channels % 32) or self.hidden:
+            message = f"task.channels is {self.channels} and task.hidden {self.hidden} with task.network=resnet18"
+            raise errors.PlanError(f"{message}: expected an even number up to 64 or a multiple of 32, and 0")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,40 +223,3 @@ class SyntheticPlan(TaskPlan):
         if self.channels and self.features != PICTURE:
             message = f"task.features is {self.features} with task.channels={self.channels}"
             raise errors.PlanError(f"{message}: expected {PICTURE}, or no channels")
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class FlowerPlan(TaskPlan):
-    """Task `flower`: a Flower ClientApp trains, unmodified (client.flower).
-
-    Attributes:
-        app: name of the ClientApp, as `client.apps.find` takes it.
-        code: hex sha256 of its source; a holder runs no other.
-        server: name of the ServerApp whose first message holds the initial model; empty for a client that gives its own.
-        arrays: of the model, each as `NAME TYPE LENGTHxLENGTH`, with numpy's short type: `0.weight <f4 10x64`.
-        config: what the app is told beside the round and the numbers above, each as `NAME=JSON`.
-        accuracy: name of the metric of its `evaluate` that is the share of right answers; empty for none.
-        loss: name of the one that is the loss; empty for none.
-        judged: partitions that the coordinator judges a checkpoint on; 0 for none.
-    """
-
-    TESTED: ClassVar[bool] = False
-
-    app: str
-    code: str
-    server: str
-    arrays: tuple[str, ...] = section.within(0, 10_000)
-    config: tuple[str, ...] = section.within(0, 1_000)
-    accuracy: str
-    loss: str
-    judged: int = section.within(0, 10_000)
-
-
-KINDS: Mapping[str, type[TaskPlan]] = {
-    "digits": DigitsPlan,
-    "flower": FlowerPlan,
-    "images": ImagesPlan,
-    "synthetic": SyntheticPlan,
-    "table": TablePlan,
-    "text": TextPlan,
-}

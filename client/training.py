@@ -44,7 +44,7 @@ class Judged:
 
     Attributes:
         correct: right predictions, of `total`.
-        total: number of examples.
+        total: number of labels.
         loss: mean cross-entropy in nats.
     """
 
@@ -101,7 +101,7 @@ def train(
         model: any model of the task; its weights are overwritten.
         start: float32 `(dim,)`, the checkpoint of the round.
         examples: on the model's device.
-        settings: epochs or minibatches, batch size, learning rate, momentum.
+        settings: epochs or minibatches, batch size, learning rate, momentum, precision.
         batches: draws the order of the examples, anew each epoch.
 
     Raises:
@@ -116,8 +116,9 @@ def train(
     for rows in _minibatches(len(examples), settings, batches, device):
         if seen == len(examples):
             losses, seen = [], 0
-        output = forward(channels_last(examples.inputs[rows]))
-        loss = functional.cross_entropy(output, examples.labels[rows])
+        with descent.precision(settings, device):
+            output = forward(channels_last(examples.inputs[rows]))
+        loss = functional.cross_entropy(output.float(), examples.labels[rows])
         down.step(torch.autograd.grad(loss, forward.left, materialize_grads=True))
         losses.append(loss.detach() * len(rows))
         seen += len(rows)
@@ -168,7 +169,7 @@ def evaluate(model: FlatModel, weights: torch.Tensor, examples: task.Examples) -
             output = model.module(channels_last(inputs))
             loss += float(functional.cross_entropy(output, labels)) * len(labels)
             correct += int((output.argmax(1) == labels).sum())
-    return Judged(correct=correct, total=len(examples), loss=loss / len(examples))
+    return Judged(correct=correct, total=examples.labels.numel(), loss=loss / len(examples))
 
 
 def judge(made: task.Task, model: FlatModel, weights: torch.Tensor, test: Callable[[], task.Examples]) -> Judged:

@@ -19,9 +19,14 @@ from client import descent, task, taskplan, training
 
 
 def fits(module: nn.Module) -> bool:
-    """Whether a model can be trained so: it keeps no state beside its weights, and draws nothing in training."""
+    """Whether a model can be trained so.
+
+    It keeps no state beside its weights, draws nothing in training, and no part of it says that it is to be `alone`.
+    """
     drawing = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
-    return not any(True for _ in module.buffers()) and not any(isinstance(each, drawing) for each in module.modules())
+    parts = list(module.modules())
+    unfit = any(isinstance(each, drawing) or getattr(each, "alone", False) for each in parts)
+    return not unfit and not any(True for _ in module.buffers())
 
 
 def train(
@@ -47,7 +52,9 @@ def train(
     names = [name for name, _ in model.module.named_parameters()]
 
     def loss(own: dict[str, torch.Tensor], inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return functional.cross_entropy(func.functional_call(model.module, own, (inputs,)), labels)
+        with descent.precision(settings, weights.device):
+            output = func.functional_call(model.module, own, (inputs,))
+        return functional.cross_entropy(output.float(), labels)
 
     gradients = func.vmap(func.grad_and_value(loss))
     down = descent.Descent(tensors, settings)
@@ -69,12 +76,12 @@ def train(
 def _minibatches(
     holders: Sequence[task.Examples], settings: taskplan.TaskPlan, batches: Sequence[np.random.Generator]
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Inputs `(holders, batch, ...)` and labels `(holders, batch)`, each holder's in the order `training` visits them."""
+    """Inputs and labels, `(holders, batch, ...)`, each holder's in the order `training` visits them."""
     count, left = len(holders[0]), settings.batches
     first = holders[0].inputs
     # Reused: fresh pages for every epoch would cost more than the copy.
     inputs = first.new_empty((len(holders), *first.shape))
-    labels = holders[0].labels.new_empty((len(holders), count))
+    labels = holders[0].labels.new_empty((len(holders), *holders[0].labels.shape))
     epoch = 0
     while left > 0 if settings.batches else epoch < settings.epochs:
         for row, (examples, draw) in enumerate(zip(holders, batches, strict=True)):

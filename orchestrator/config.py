@@ -21,7 +21,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
-from orchestrator import errors, schema, settings
+from orchestrator import errors, schema, settings, taskschema
 
 VERSION_BASE = "1.3"
 VALUED_FLAGS = ("--config-dir", "-cd", "--cfg", "-c", "--info", "-i", "--package", "-p")
@@ -128,7 +128,7 @@ def _read(composed: omegaconf.DictConfig) -> settings.RunConfig:
 def _register() -> None:
     store = config_store.ConfigStore.instance()
     store.store(name="schema", node=schema.Schema)
-    for name, keys in schema.TASKS.items():
+    for name, keys in taskschema.TASKS.items():
         store.store(group="task_schema", name=name, node=keys)
 
 
@@ -187,18 +187,18 @@ def _require_keys(values: dict[str, Any], kind: Any, where: str) -> None:  # noq
 
 def _hints(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401  a dataclass type
     """The fields of a section and their types; a task has those of its name."""
-    if kind is not schema.TaskSchema:
+    if kind is not taskschema.TaskSchema:
         return typing.get_type_hints(kind)
     name = values.get("name", "")
-    if name not in schema.TASKS:
-        raise errors.ConfigError(f"there is no task {name!r}{_suggest(name, list(schema.TASKS))}")
-    return typing.get_type_hints(schema.TASKS[name])
+    if name not in taskschema.TASKS:
+        raise errors.ConfigError(f"there is no task {name!r}{_suggest(name, list(taskschema.TASKS))}")
+    return typing.get_type_hints(taskschema.TASKS[name])
 
 
 def _keys(parents: Sequence[str]) -> list[str]:
     """Keys of the schema under `parents`, for a task those of any task; of its root where it has no such section."""
     if list(parents) == ["task"]:
-        return sorted({key for each in schema.TASKS.values() for key in typing.get_type_hints(each)})
+        return sorted({key for each in taskschema.TASKS.values() for key in typing.get_type_hints(each)})
     kind: Any = schema.Schema
     for parent in parents:
         kind = typing.get_type_hints(kind).get(parent, schema.Schema)

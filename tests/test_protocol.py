@@ -36,7 +36,7 @@ from aggregation import (
     weights,
 )
 from aggregation import errors as aggregation_errors
-from client import agreement, plan, section, taskplan
+from client import agreement, plan, section, taskkinds, taskplan
 from client.tasks import catalogue
 from exchange import age, blocks, car, cid, crate, gateway, header, sealing, tensors, unixfs
 from exchange import errors as exchange_errors
@@ -294,7 +294,7 @@ def test_the_plan_has_its_fields_and_ranges() -> None:
     """The table of the plan is the plan: names, types, ranges."""
     said = {row[0]: (row[1], row[2]) for row in table(sections()[7], "field")}
     texts = {name: row for name, row in said.items() if row[0] == "text"}
-    named = {"disclosure", "task.name", "rule.name", "rule.pre", "outer.name", "cohort.members"}
+    named = {"disclosure", "task.name", "task.precision", "rule.name", "rule.pre", "outer.name", "cohort.members"}
     assert texts.keys() == named | {"credit.method", "credit.schedule"}
     assert texts["credit.method"][1] == ", ".join(plan.METHODS)
     assert texts["credit.schedule"][1] == " or ".join(payout.SCHEDULES)
@@ -311,7 +311,7 @@ def test_each_task_has_its_fields_and_ranges() -> None:
     said = {(row[0], row[1]): (row[2], row[3]) for row in table(sections()[7], "task")}
     common = {field.name for field in dataclasses.fields(taskplan.TaskPlan)}
     found = {}
-    for name, kind in taskplan.KINDS.items():
+    for name, kind in taskkinds.KINDS.items():
         numbers = dict(_ranges(kind))
         for field in dataclasses.fields(kind):
             if field.name not in common:

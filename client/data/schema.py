@@ -56,10 +56,12 @@ class Text:
     Attributes:
         window: bytes that the model sees.
         stride: bytes from one example's first byte to the next one's.
+        every: whether each of the bytes has the one that follows it as a class, not the last alone.
     """
 
     window: int
     stride: int
+    every: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:

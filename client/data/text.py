@@ -31,7 +31,8 @@ def read(path: Path, wanted: schema.Text, *, limit: int) -> task.Examples:
         DataError: there is no text, a file is none, or they are too large.
     """
     parts: list[task.Examples] = []
-    room = limit // (4 * wanted.window)
+    # Classes of every byte are int64, beside float32 inputs.
+    room = limit // ((12 if wanted.every else 4) * wanted.window)
     for file in _files(path):
         data = _bytes(file)
         room -= max(0, len(data) - wanted.window) // wanted.stride
@@ -55,7 +56,7 @@ def cut(text: bytes, wanted: schema.Text) -> task.Examples:
     windows = np.lib.stride_tricks.sliding_window_view(data, wanted.window + 1)[:: wanted.stride]
     return task.Examples(
         inputs=torch.from_numpy(windows[:, :-1].astype(np.float32)),
-        labels=torch.from_numpy(windows[:, -1].astype(np.int64)),
+        labels=torch.from_numpy((windows[:, 1:] if wanted.every else windows[:, -1]).astype(np.int64)),
     )
 
 

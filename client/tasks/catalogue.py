@@ -11,12 +11,10 @@ from types import ModuleType
 from typing import Any
 
 from client import descent, errors, momentum, privacy, seeds, task, taskplan, testset, training, vectorized
-from client.tasks import digits, flower, images, partition, synthetic, table, text
+from client.tasks import digits, flower, images, partition, residual, synthetic, table, text, transformer
 from exchange import unixfs
 from ledger import canonical
 
-AUTO = "auto"
-"""In a configuration: what this machine has. A plan never says it."""
 PROBE = str(unixfs.of(b""))
 """Stands for a test set that is still to be read."""
 TASKS: dict[str, tuple[ModuleType, Callable[..., task.Task]]] = {
@@ -26,8 +24,10 @@ TASKS: dict[str, tuple[ModuleType, Callable[..., task.Task]]] = {
     "synthetic": (synthetic, synthetic.load),
     "table": (table, table.load),
     "text": (text, text.load),
+    "transformer": (transformer, transformer.load),
 }
-
+PARTS: dict[str, tuple[ModuleType, ...]] = {"images": (residual,), "transformer": (text,)}
+"""Other modules of a task's own, which examples pass through."""
 
 PATH = ("aggregation.lattice", "client.holder", "client.update")
 """Modules between a trained update and what leaves, by name: the holder's own imports this one."""
@@ -52,8 +52,8 @@ def configured(values: Mapping[str, Any]) -> tuple[taskplan.TaskPlan, bytes]:
     """
     plain = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     kind, file = taskplan.TaskPlan.form(plain), b""
-    if plain.get("corpus") == AUTO:
-        plain["corpus"] = text.corpus()
+    if plain.get("corpus") in text.CORPORA:
+        plain["corpus"] = text.corpus(str(plain["corpus"]))
     if plain.get("name") == "flower":
         from client import origin  # noqa: PLC0415 - only who trains a Flower app needs flwr
 
@@ -82,7 +82,8 @@ def digest(settings: taskplan.TaskPlan) -> str:
     A holder's policy admits this digest, not a name: other code, or other settings, is another task.
     """
     path = map(importlib.import_module, PATH)
-    sources = (_find(settings.name)[0], partition, training, descent, vectorized, momentum, privacy, seeds, *path)
+    own = (_find(settings.name)[0], *PARTS.get(settings.name, ()))
+    sources = (*own, partition, training, descent, vectorized, momentum, privacy, seeds, *path)
     others = READING + FLOWER if settings.name == "flower" else READING
     texts = {m.__name__: inspect.getsource(m) for m in sources} | {name: _source(name) for name in others}
     code = {name: hashlib.sha256(source.encode()).hexdigest() for name, source in texts.items()}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from client import apps, errors, task, taskplan
+from client import apps, codeplan, errors, task
 from client.data import schema
 from exchange import errors as exchange_errors
 from exchange import tensors
@@ -71,7 +71,7 @@ class Program:
         seed: of the run.
     """
 
-    def __init__(self, settings: taskplan.FlowerPlan, seed: int) -> None:
+    def __init__(self, settings: codeplan.FlowerPlan, seed: int) -> None:
         self._settings = settings
         self._seed = seed
 
@@ -122,7 +122,7 @@ class Program:
         return _node(partition=number)
 
 
-def load(settings: taskplan.FlowerPlan, *, seed: int) -> task.Task:
+def load(settings: codeplan.FlowerPlan, *, seed: int) -> task.Task:
     """The app's task, of which nothing is run yet.
 
     Raises:
@@ -142,7 +142,7 @@ def load(settings: taskplan.FlowerPlan, *, seed: int) -> task.Task:
     )
 
 
-def specs(settings: taskplan.FlowerPlan) -> tuple[tensors.TensorSpec, ...]:
+def specs(settings: codeplan.FlowerPlan) -> tuple[tensors.TensorSpec, ...]:
     """Names and shapes of the model's arrays.
 
     Raises:
@@ -151,7 +151,7 @@ def specs(settings: taskplan.FlowerPlan) -> tuple[tensors.TensorSpec, ...]:
     return tuple(spec for spec, _ in arrays(settings))
 
 
-def arrays(settings: taskplan.FlowerPlan) -> tuple[tuple[tensors.TensorSpec, str], ...]:
+def arrays(settings: codeplan.FlowerPlan) -> tuple[tuple[tensors.TensorSpec, str], ...]:
     """Names, shapes, and numpy's short types of the model's arrays; raises as `specs`."""
     found = []
     for text in settings.arrays:

@@ -1,4 +1,4 @@
-"""Greyscale pictures of 28 x 28 pixels, by a small convolutional network.
+"""Greyscale pictures of 28 x 28 pixels, by a small convolutional network, or a residual one (client.tasks.residual).
 
 The public data are scikit-learn's digits, each pixel enlarged and the border left black, so that a run needs no download. They
 serve a plan whose classes are the ten digits; with others each holder brings its own pictures, and there is no public test.
@@ -15,17 +15,17 @@ from torch.nn import functional
 
 from client import errors, task, taskplan
 from client.data import schema
-from client.tasks import digits, partition
+from client.tasks import digits, partition, residual
 
 SIDE = 28
 WHITE = 255.0
 
 
 def load(settings: taskplan.ImagesPlan, *, seed: int) -> task.Task:
-    """Two convolutions and one or two linear layers over pictures.
+    """Two convolutions and one or two linear layers over pictures, or a residual network.
 
     Args:
-        settings: channels of the first convolution, twice as many of the second; hidden units; names of the classes.
+        settings: the network; channels of its first convolution; hidden units; names of the classes.
         seed: the run's seed; another seed is another split of the public pictures.
     """
     wanted = _schema(settings.classes)
@@ -38,11 +38,16 @@ def load(settings: taskplan.ImagesPlan, *, seed: int) -> task.Task:
             )
         return _public()
 
+    def model() -> nn.Module:
+        if settings.network == "resnet18":
+            return residual.network(1, settings.channels, len(settings.classes))
+        return network(settings.channels, settings.hidden, len(settings.classes))
+
     return task.Task(
         name="images",
         classes=len(settings.classes),
         schema=wanted,
-        model=lambda: network(settings.channels, settings.hidden, len(settings.classes)),
+        model=model,
         shard=lambda number: public().shard(number, settings, seed=seed),
         size=lambda number: public().size(number, settings, seed=seed),
         test=lambda: public().test(),

@@ -30,8 +30,14 @@ def load(settings: taskplan.TablePlan, *, seed: int) -> task.Task:
     Args:
         settings: the table, and the width of the hidden layer.
         seed: the run's seed; another seed is another split of a built-in table.
+
+    Raises:
+        TaskError: `settings.column` is no column of it.
     """
     wanted = _own(settings) if settings.source == "own" else built_in(settings.source)[0]
+    if settings.column and (settings.source == "own" or settings.column not in wanted.columns):
+        message = f"task.column is {settings.column[:80]!r}, expected a column of a built-in table"
+        raise errors.TaskError(f"{message}: {', '.join(wanted.columns)}")
 
     def model() -> nn.Module:
         return nn.Sequential(
@@ -71,8 +77,9 @@ def built_in(source: str) -> tuple[schema.Features, partition.Public]:
         tuple(bunch.data.mean(axis=0).tolist()),
         tuple(bunch.data.std(axis=0).tolist()),
     )
-    labels = torch.from_numpy(bunch.target.astype(np.int64))
-    return wanted, partition.Public(inputs=wanted.inputs(bunch.data), labels=labels, tests=len(labels) // TESTED)
+    inputs, labels = wanted.inputs(bunch.data), torch.from_numpy(bunch.target.astype(np.int64))
+    columns = {name: inputs[:, number] for number, name in enumerate(wanted.columns)}
+    return wanted, partition.Public(inputs=inputs, labels=labels, tests=len(labels) // TESTED, columns=columns)
 
 
 def _own(settings: taskplan.TablePlan) -> schema.Features:

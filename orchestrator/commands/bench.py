@@ -1,5 +1,6 @@
 """The commands `folkmoot bench ...`: each runs one suite, shows what it found and writes it as JSON."""
 
+import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,88 @@ if TYPE_CHECKING:
     from benchmarks import report
 
 RESULTS = Path("benchmarks/results")
+SUITES = (
+    (
+        "rounds",
+        "What a round of the main job costs, everything on, beside a plain FedAvg loop; and over HTTP, beside one process.",
+        "Two repetitions of five rounds instead of five of ten, and two holders over HTTP instead of up to a hundred.",
+        """Over HTTP the coordinator and the service are processes, and the holders are threads of as many more as there are
+        processors, each with its own key, folder and connections, which go through a proxy that counts bytes.""",
+    ),
+    (
+        "training",
+        "What training costs, holder by holder and side by side, and a round with everything on, beside a loop, pfl, Flower.",
+        "Two turns of few rounds instead of five, no Ray and no peers.",
+        "",
+    ),
+    (
+        "growth",
+        "What a run costs by the number of its holders, to 10,000, and of its parameters, to 100 million; and by what law.",
+        "Up to 100 holders and a million parameters, in under a minute.",
+        "",
+    ),
+    (
+        "shares",
+        "What sealing, store, ledger and aggregation take of a round's CPU seconds, with 25 and 126 million parameters.",
+        "25 million parameters once, in a minute.",
+        "",
+    ),
+    (
+        "aggregation",
+        "What each rule costs, beside one read of the matrix, byzfl and Flower (set up under .peers/ when first asked for).",
+        "One small matrix and no streams, in under a minute.",
+        "",
+    ),
+    (
+        "ledger",
+        "What the log costs: appends beside bare synced writes, verification beside bare Ed25519, proofs and memory by size.",
+        "A log of 10,000 entries instead of a million, in under a minute.",
+        "",
+    ),
+    (
+        "exchange",
+        "What the way of an update costs, sealed into a store and back: beside a bare write and hash, pyrage, torch.save.",
+        "Updates of 7 and 50 MB twice instead of 7, 100 and 500 MB five times, in under a minute.",
+        "",
+    ),
+    (
+        "service",
+        "What a run's service bears: statements offered at a fixed rate while tails listen to all of it; its memory beside.",
+        "A hundred statements a second for three seconds beside 20 tails instead of a thousand for a minute beside 200.",
+        "",
+    ),
+    (
+        "hostile",
+        "What one hostile client of ten does to Flower's strategies, to ours in Flower, and to a run: accuracy, or who dies.",
+        "Three attacks on three of them, in under a minute.",
+        "",
+    ),
+    (
+        "strategies",
+        "What Flower's strategies reach on Flower's engine (set up under .peers/) and on FolkmootGrid, audited: accuracy.",
+        "Two of the six, two rounds, in under a minute.",
+        "",
+    ),
+    (
+        "flower",
+        "What a round of a Flower app costs: in a plain loop, on Flower's engine (set up under .peers/), on FolkmootGrid.",
+        "The small model of 100 clients, few rounds, in under two minutes.",
+        "",
+    ),
+    (
+        "credit",
+        "What credit is worth: correlation to exact Shapley values, cost, and pay to each kind of cheater, by method.",
+        "One task, one seed, four cheats, four rounds, in under a minute.",
+        "",
+    ),
+    (
+        "scoring",
+        "What lying scorers move, of values and of pay, beside the bounds of theory: cross-holder scoring (docs/credit.md).",
+        "One training of three rounds instead of six of ten, in under a minute.",
+        "",
+    ),
+)
+"""Suites that take no options of their own: module of `benchmarks`, what it measures, what `--quick` leaves out, and more."""
 Command = TypeVar("Command", bound=Callable[..., None])
 
 
@@ -34,137 +117,26 @@ def bench() -> None:
 
     \b
     folkmoot bench rounds --quick
-    folkmoot bench training --quick
-    folkmoot bench aggregation
-    folkmoot bench robustness --workers 2
-    folkmoot bench ledger --quick
-    folkmoot bench exchange --quick
-    folkmoot bench service --quick
-    folkmoot bench hostile --quick
-    folkmoot bench strategies --quick
-    folkmoot bench flower --quick
-    folkmoot bench credit --quick
-    folkmoot bench scoring --quick
-    """  # noqa: D301  click reads the escape
-
-
-@bench.command()
-@_options("A log of 10,000 entries instead of a million, in under a minute.")
-def ledger(out: Path, *, quick: bool, as_json: bool) -> None:
-    """What the log costs: appends beside bare synced writes, verification beside bare Ed25519, proofs and memory by size.
-
-    \b
-    folkmoot bench ledger
-    folkmoot bench ledger --quick --out /tmp/results
-    """  # noqa: D301  click reads the escape
-    from benchmarks import ledger as suite  # noqa: PLC0415
-
-    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
-
-
-@bench.command()
-@_options("Updates of 7 and 50 MB twice instead of 7, 100 and 500 MB five times, in under a minute.")
-def exchange(out: Path, *, quick: bool, as_json: bool) -> None:
-    """What the way of an update costs, sealed into a store and back: beside a bare write and hash, pyrage, torch.save.
-
-    \b
-    folkmoot bench exchange
-    folkmoot bench exchange --quick --out /tmp/results
-    """  # noqa: D301  click reads the escape
-    from benchmarks import exchange as suite  # noqa: PLC0415
-
-    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
-
-
-@bench.command()
-@_options(
-    "A hundred statements a second for three seconds beside 20 tails instead of a thousand for a minute beside 200."
-)
-def service(out: Path, *, quick: bool, as_json: bool) -> None:
-    """What a run's service bears: statements offered at a fixed rate while tails listen to all of it; its memory beside.
-
-    \b
-    folkmoot bench service
-    folkmoot bench service --quick --out /tmp/results
-    """  # noqa: D301  click reads the escape
-    from benchmarks import service as suite  # noqa: PLC0415
-
-    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
-
-
-@bench.command()
-@_options(
-    "Two repetitions of five rounds instead of five of ten, and two holders over HTTP instead of up to a hundred."
-)
-def rounds(out: Path, *, quick: bool, as_json: bool) -> None:
-    """What a round of the main job costs, everything on, beside a plain FedAvg loop; and over HTTP, beside one process.
-
-    Over HTTP the coordinator and the service are processes, and the holders are threads of as many more as there are
-    processors, each with its own key, folder and connections, which go through a proxy that counts bytes.
-
-    \b
-    folkmoot bench rounds
-    folkmoot bench rounds --quick --out /tmp/results
-    """  # noqa: D301  click reads the escape
-    from benchmarks import rounds as suite  # noqa: PLC0415  no other command needs it
-
-    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
-
-
-@bench.command()
-@_options("One task, one seed, four cheats, four rounds, in under a minute.")
-def credit(out: Path, *, quick: bool, as_json: bool) -> None:
-    """What credit is worth: each method's correlation to exact Shapley values, its cost, and its pay to each kind of cheater.
-
-    \b
-    folkmoot bench credit
-    folkmoot bench credit --quick --out /tmp/results
-    """  # noqa: D301  click reads the escape
-    from benchmarks import credit as suite  # noqa: PLC0415
-
-    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
-
-
-@bench.command()
-@_options("Two turns of few rounds instead of five, no Ray and no peers.")
-def training(out: Path, *, quick: bool, as_json: bool) -> None:
-    """What training costs, holder by holder and side by side, and a round with everything on, beside a plain loop, pfl, Flower.
-
-    \b
     folkmoot bench training
-    folkmoot bench training --quick --out /tmp/results
+    folkmoot bench robustness --workers 2
+    folkmoot bench flower --out /tmp/results --json
     """  # noqa: D301  click reads the escape
-    from benchmarks import training as suite  # noqa: PLC0415
-
-    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
 
 
-@bench.command()
-@_options("Up to 100 holders and a million parameters, in under a minute.")
-def growth(out: Path, *, quick: bool, as_json: bool) -> None:
-    """What a run costs by the number of its holders, to 10,000, and of its parameters, to 100 million; and by what law.
+def _command(name: str, what: str, quick: str, more: str) -> click.Command:
+    """The command of a suite."""
 
-    \b
-    folkmoot bench growth
-    folkmoot bench growth --quick --out /tmp/results
-    """  # noqa: D301  click reads the escape
-    from benchmarks import growth as suite  # noqa: PLC0415
+    def measure(out: Path, *, quick: bool, as_json: bool) -> None:
+        suite = importlib.import_module(f"benchmarks.{name}")  # no other command needs it
+        _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
 
-    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
+    examples = f"\b\nfolkmoot bench {name}\nfolkmoot bench {name} --quick --out /tmp/results"
+    parts = (what, " ".join(more.split()), examples)
+    return click.command(name, help="\n\n".join(part for part in parts if part))(_options(quick)(measure))
 
 
-@bench.command()
-@_options("One small matrix and no streams, in under a minute.")
-def aggregation(out: Path, *, quick: bool, as_json: bool) -> None:
-    """What each rule costs, beside one read of the matrix, byzfl and Flower (set up under .peers/ when first asked for).
-
-    \b
-    folkmoot bench aggregation
-    folkmoot bench aggregation --quick --out /tmp/results
-    """  # noqa: D301  click reads the escape
-    from benchmarks import aggregation as suite  # noqa: PLC0415
-
-    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
+for each in SUITES:
+    bench.add_command(_command(*each))
 
 
 @bench.command()
@@ -183,62 +155,6 @@ def robustness(out: Path, *, quick: bool, workers: int, rules: tuple[str, ...], 
     wanted = suite.QUICK if quick else suite.Config()
     chosen = suite.only(wanted, rules) if rules else wanted
     _measure(lambda say: suite.run(chosen, out, workers, say), out, as_json)
-
-
-@bench.command()
-@_options("Three attacks on three of them, in under a minute.")
-def hostile(out: Path, *, quick: bool, as_json: bool) -> None:
-    """What one hostile client of ten does to Flower's strategies, to ours in Flower, and to a run: accuracy, or who dies.
-
-    \b
-    folkmoot bench hostile
-    folkmoot bench hostile --quick --out /tmp/results
-    """  # noqa: D301  click reads the escape
-    from benchmarks import hostile as suite  # noqa: PLC0415
-
-    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
-
-
-@bench.command()
-@_options("Two of the six, two rounds, in under a minute.")
-def strategies(out: Path, *, quick: bool, as_json: bool) -> None:
-    """What Flower's strategies reach on Flower's engine (set up under .peers/) and on FolkmootGrid, audited: accuracy.
-
-    \b
-    folkmoot bench strategies
-    folkmoot bench strategies --quick --out /tmp/results
-    """  # noqa: D301  click reads the escape
-    from benchmarks import strategies as suite  # noqa: PLC0415
-
-    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
-
-
-@bench.command()
-@_options("The small model of 100 clients, few rounds, in under two minutes.")
-def flower(out: Path, *, quick: bool, as_json: bool) -> None:
-    """What a round of a Flower app costs: in a plain loop, on Flower's engine (set up under .peers/), on FolkmootGrid.
-
-    \b
-    folkmoot bench flower
-    folkmoot bench flower --quick --out /tmp/results
-    """  # noqa: D301  click reads the escape
-    from benchmarks import flower as suite  # noqa: PLC0415
-
-    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
-
-
-@bench.command()
-@_options("One training of three rounds instead of six of ten, in under a minute.")
-def scoring(out: Path, *, quick: bool, as_json: bool) -> None:
-    """What lying scorers move, of values and of pay, beside the bounds of theory: cross-holder scoring (docs/credit.md).
-
-    \b
-    folkmoot bench scoring
-    folkmoot bench scoring --quick --out /tmp/results
-    """  # noqa: D301  click reads the escape
-    from benchmarks import scoring as suite  # noqa: PLC0415
-
-    _measure(lambda say: suite.run(suite.QUICK if quick else suite.Config(), say), out, as_json)
 
 
 def _measure(suite: Callable[[Callable[[str], None]], "report.Report"], out: Path, as_json: bool) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from client import appraisal, task, taskplan, training
+from client import appraisal, task, taskplan, textplan, training
 from client.tasks import catalogue, text
 
 SETTINGS = {
@@ -24,7 +24,7 @@ SETTINGS = {
         batches=0,
         update_momentum=0.0,
     ),
-    "text": taskplan.TextPlan(
+    "text": textplan.TextPlan(
         name="text",
         holders=3,
         alpha=1.0,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from client import errors, taskplan
+from client import errors, taskkinds
 from client.data import batches, card, delimited, files, npz, pictures, text
 from client.tasks import catalogue
 from orchestrator import config
@@ -44,6 +44,6 @@ def test_the_pages_limits_and_names_are_the_codes() -> None:
         f"{batches.ROWS:,} examples",
         *(f"`{name}`: " for name in npz.ARRAYS),
         *(f"`{suffix}`" for suffix in text.SUFFIXES),
-        *(f"\n| `{name}` | " for name in taskplan.KINDS),
+        *(f"\n| `{name}` | " for name in taskkinds.KINDS),
     ):
         assert said in PAGE
