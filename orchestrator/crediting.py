@@ -82,11 +82,9 @@ def credited(
     """
     chosen = agreed.plan.credit
     if not chosen.kept:
-        judged, (scores, _) = (
-            unscreened(len(members)),
-            _scores(agreed, about, updates, refined, range(len(members)), store),
-        )
-        return Credited(amounts=_amounts(agreed, _lines(members, judged, scores)))
+        judged = unscreened(len(members))
+        found = _scored(agreed, about, updates, refined, judged.players, store, None)
+        return Credited(amounts=_amounts(agreed, _lines(members, judged, found.scores)))
     public = agreed.plan.disclosure == "public"
     seed = int.from_bytes(hashlib.sha256(f"{DRAW}\n{agreed.run}".encode()).digest()[:8])
     width, limit = sketch.width(about.on.dim), book_limit(agreed)
@@ -98,14 +96,16 @@ def credited(
         before = [past.chances.get(name, ()) for name in members]
         noisy = agreed.plan.privacy.noise_multiplier > 0
         judged = screen(updates, own, past.vectors, before, agreed.plan.rule.byzantine, noisy=noisy)
-    scores, evaluations = _scores(agreed, about, updates, refined, judged.players, store)
-    lines = _lines(members, judged, scores)
+    found = _scored(agreed, about, updates, refined, judged.players, store, past.reached)
+    lines = _lines(members, judged, found.scores)
     now = sketch.of(about.on, refined.unsqueeze(0), seed=seed)
     aggregates = torch.cat((past.aggregates, now))[-scorebook.ROUNDS :]
     kept = scorebook.Sketches(aggregates=aggregates, updates=own if public else own[:0])
     sketches = scorebook.encode_sketches(kept)
     named = str(unixfs.of(sketches))
-    book = scorebook.Book(before=latest, sketches=named, evaluations=evaluations, members=lines)
+    book = scorebook.Book(
+        before=latest, sketches=named, evaluations=found.evaluations, members=lines, reached=found.reached
+    )
     return Credited(
         amounts=_amounts(agreed, lines), book=book, book_file=scorebook.encode(book), sketches_file=sketches
     )
@@ -190,26 +190,36 @@ def _latest(agreed: agreement.Agreement, finished: rounds.RoundRecord | None, st
     return aggregate.decode(store.get(finished.commit.aggregate, limit=limit), agreed.specs).scores
 
 
-def _scores(
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Scored:
+    """The players' scores by row; how many models were evaluated for them; and the one that the aggregate leads to."""
+
+    scores: Mapping[int, int]
+    evaluations: int = 0
+    reached: game.Reached | None = None
+
+
+def _scored(
     agreed: agreement.Agreement,
     about: Round,
     updates: torch.Tensor,
     refined: torch.Tensor,
     players: Sequence[int],
     store: stores.Store,
-) -> tuple[dict[int, int], int]:
-    """The players' scores by row, and how many models were evaluated for them."""
+    known: game.Reached | None,
+) -> _Scored:
     chosen = agreed.plan.credit
     # An aggregate of zeros changed nothing: there is nothing to be paid for.
     if not players or not bool(refined.any()):
-        return {}, 0
+        return _Scored(scores={})
     if chosen.method == "gram":
         every = credit.gram_scores(updates, refined)
-        return {row: every[row] for row in players}, 0
+        return _Scored(scores={row: every[row] for row in players})
     appraiser = appraisal.Appraiser(agreed.task, testset.load(agreed.task, store), most=chosen.examples)
-    played = game.Game(appraiser.loss, about.on, about.parent.weights, updates[list(players)], refined)
+    played = game.Game(appraiser.loss, about.on, about.parent.weights, updates[list(players)], refined, known)
     draw = hashlib.sha256(f"{DRAW}\n".encode() + refined.numpy().astype("<i4", copy=False).tobytes()).digest()
-    return dict(zip(players, played.scores(chosen.method, draw), strict=True)), played.evaluations
+    scores = dict(zip(players, played.scores(chosen.method, draw), strict=True))
+    return _Scored(scores=scores, evaluations=played.evaluations, reached=played.reached)
 
 
 def _lines(members: Sequence[str], judged: Screened, scores: Mapping[int, int]) -> dict[str, scorebook.Line]:

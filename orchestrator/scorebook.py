@@ -1,7 +1,8 @@
 """The book of a round's scores: why each member was paid what it was. And the sketches that later rounds compare with.
 
     book      {"before":"bafk...","evaluations":12,"format":"folkmoot-scores/v1",
-               "members":{"holder-00":["<score>","scored","holder-00",<T>],...},"sketches":"bafk..."}
+               "members":{"holder-00":["<score>","scored","holder-00",<T>],...},
+               "reached":["<sha256 of weights>","<loss>"],"sketches":"bafk..."}
     sketches  safetensors, int16: aggregates (1..8, width), the oldest first, and updates (members, width)
               metadata {"format":"folkmoot-sketches/v1"}
 
@@ -19,7 +20,7 @@ import torch
 
 from exchange import cid, tensors
 from ledger import canonical
-from orchestrator import errors
+from orchestrator import errors, game
 
 FORMAT, SKETCHES = "folkmoot-scores/v1", {"format": "folkmoot-sketches/v1"}
 MOST_BYTES = 2**22
@@ -30,6 +31,7 @@ SHARE = 12
 JUDGED = 3
 """Rounds back that a member's T is averaged over."""
 RULINGS = ("scored", "opposed", "silent", "echo")
+_DIGEST = re.compile("[0-9a-f]{64}")
 _SCORE = re.compile(r"0|-?[1-9][0-9]*")
 
 
@@ -59,12 +61,14 @@ class Book:
         sketches: CID of the sketches after the round.
         evaluations: of models, that the scores took.
         members: by accepted member.
+        reached: the model that the aggregate leads to, if it was evaluated: the next round may start from it.
     """
 
     before: str
     sketches: str
     evaluations: int
     members: Mapping[str, Line]
+    reached: game.Reached | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +85,10 @@ def encode(book: Book) -> bytes:
         name: [str(each.score), each.ruling, each.party, each.chance] for name, each in book.members.items()
     }
     record: dict[str, canonical.Json] = {"before": book.before, "evaluations": book.evaluations, "format": FORMAT}
-    return canonical.encode(record | {"members": lines, "sketches": book.sketches}, limit=MOST_BYTES)
+    reached: canonical.Json = [book.reached.model, str(book.reached.loss)] if book.reached else []
+    return canonical.encode(
+        record | {"members": lines, "reached": reached, "sketches": book.sketches}, limit=MOST_BYTES
+    )
 
 
 def decode(file: bytes) -> Book:
@@ -99,6 +106,7 @@ def decode(file: bytes) -> Book:
             sketches=str(record["sketches"]),
             evaluations=int(record["evaluations"]),
             members=members,
+            reached=_reached(*record["reached"]),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise errors.RoundError(f"a book of scores of {len(file)} bytes is of another form: {error}") from error
@@ -139,12 +147,14 @@ class Past:
         aggregates: sketches of the last aggregates, int16 `(rounds, width)`.
         updates: sketches of the last rounds' updates, the latest round first; `(rows, width)` each.
         chances: T of the last rounds, by member, in thousandths.
+        reached: what the book of the round before says.
     """
 
     latest: str
     aggregates: torch.Tensor
     updates: tuple[torch.Tensor, ...]
     chances: Mapping[str, Sequence[int]]
+    reached: game.Reached | None = None
 
     @property
     def vectors(self) -> torch.Tensor:
@@ -170,10 +180,12 @@ def remembered(latest: str, *, width: int, public: bool, read: Callable[[str], b
     aggregates, named = torch.empty((0, width), dtype=torch.int16), latest
     updates: list[torch.Tensor] = []
     chances: dict[str, list[int]] = {}
+    reached: game.Reached | None = None
     for back in range(ROUNDS):
         if not named:
             break
         book = decode(read(named))
+        reached = reached if back else book.reached
         if back == 0 or public:
             kept = decode_sketches(read(book.sketches), members=len(book.members) if public else 0, width=width)
             aggregates = aggregates if back else kept.aggregates
@@ -181,13 +193,21 @@ def remembered(latest: str, *, width: int, public: bool, read: Callable[[str], b
         for name, line in book.members.items() if back < JUDGED else ():
             chances.setdefault(name, []).extend([line.chance] if line.chance >= 0 else [])
         named = book.before
-    return Past(latest=latest, aggregates=aggregates, updates=tuple(updates), chances=chances)
+    return Past(latest=latest, aggregates=aggregates, updates=tuple(updates), chances=chances, reached=reached)
 
 
 def _line(score: str, ruling: str, party: str, chance: int) -> Line:
     if not _SCORE.fullmatch(score) or ruling not in RULINGS or not isinstance(party, str) or type(chance) is not int:
         raise ValueError(f"{[score, ruling, party, chance]}: expected two whole numbers, a ruling, and a member")
     return Line(score=int(score), ruling=ruling, party=party, chance=chance)
+
+
+def _reached(model: str = "", loss: str = "") -> game.Reached | None:
+    if not model:
+        return None
+    if not _DIGEST.fullmatch(model) or not _SCORE.fullmatch(loss):
+        raise ValueError(f"{[model, loss]}: expected a sha256 in hex and a whole number")
+    return game.Reached(model=model, loss=int(loss))
 
 
 def _specs(aggregates: int, updates: int, width: int) -> list[tensors.TensorSpec]:
