@@ -26,7 +26,7 @@ FORMAT, SKETCHES = "folkmoot-scores/v1", {"format": "folkmoot-sketches/v1"}
 MOST_BYTES = 2**22
 ROUNDS = 8
 """Rounds back for which aggregates and updates are remembered; of updates fewer, where that is more than the share."""
-SHARE = 12
+SHARE = 6
 """Of the width of a sketch one in so many vectors may be remembered."""
 JUDGED = 3
 """Rounds back that a member's T is averaged over."""

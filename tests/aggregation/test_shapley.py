@@ -1,4 +1,4 @@
-"""Shapley values against their definition, and the closed form of the parabola against the exact values of its game."""
+"""Shapley values against their definition, and the closed form of a game of means against its exact values."""
 
 import itertools
 import math
