@@ -10,11 +10,13 @@ in the same round. So
 
 where h vectors are remembered. The f others most like i are left out: f colluders who share their noise do not vouch for each
 other. T is 1 for noise, and 0 where less than 2**-13 of the update is innovation. One round of few dimensions can be chance,
-so an update is an echo if T < 1.5, or if the mean with the member's last rounds is below 3, each counting as 6 at most.
+so an update is an echo if T < 1, or if the sum over k rounds, this one and the member's last, is below k + 2 sqrt(k), each
+counting as 6 at most: the same odds however many rounds are known.
 
 **Twins.** Two updates whose directions lie far closer than independent data explain, that is, five times closer than the
 median pair of the round (squared distance between unit vectors), and whose innovations are alike too (cosine above 1/2), count
-as one party.
+as one party, if what is left of these beyond the span of all that are no such twins is alike too (cosine above 0.7): what
+everybody learned makes nobody one.
 
 **Silence.** An update of less than 1/32 of the median length.
 
@@ -36,8 +38,10 @@ from torch import Tensor
 
 from aggregation import geometry, gram
 
-CHANCE, CHANCE_NOW, MOST = 3000, 1500, 6000
-"""T in thousandths: below which mean, and below which of this round, it is an echo; and the most that a round counts."""
+CHANCE, MOST = 1000, 6000
+"""T in thousandths: of chance, below which it is an echo at once; and the most that a round counts."""
+_SPREAD = 2000
+"""What a sum over k rounds has to exceed chance by, in parts of sqrt(k)."""
 CLOSER = 5.0
 SILENT = 32
 # A vector of which less than this share is left lies in the span of those before it.
@@ -45,6 +49,8 @@ _SPANNED = 2.0**-24
 _INNOVATION = 2.0**-13
 # Squared cosine of innovations, from which two parties may be one.
 _ALIKE = 0.25
+# Squared cosine of what is left of innovations beyond those of all others, from which they are one.
+_ONE = 0.5
 
 
 def silent(squares: list[int]) -> list[bool]:
@@ -61,7 +67,8 @@ def echo(chance: int, before: Sequence[int]) -> bool:
         before: Likewise, of the member's last rounds.
     """
     whole = [min(each, MOST) for each in (chance, *before)]
-    return chance < CHANCE_NOW or sum(whole) < CHANCE * len(whole)
+    least = CHANCE * len(whole) + math.isqrt(_SPREAD * _SPREAD * len(whole))
+    return chance < CHANCE or sum(whole) < least
 
 
 def innovations(
@@ -114,19 +121,36 @@ def parties(inner: Shaped[np.ndarray, "clients clients"], left: Float64[np.ndarr
         left: As `innovations` gives it, of the same rows.
     """
     clients = len(inner)
-    party = list(range(clients))
+    alone = list(range(clients))
     if clients < 3:
-        return party
+        return alone
     exact = geometry.as_floats(inner)
     lengths = np.sqrt(exact.diagonal())
     apart = 1.0 - exact / lengths / lengths[:, np.newaxis]
     similar = _similar(left)
     pairs = [(i, j) for i in range(clients) for j in range(i)]
     median = sorted(float(apart[i, j]) for i, j in pairs)[(len(pairs) - 1) // 2]
+    close = [
+        (i, j) for i, j in pairs if CLOSER * float(apart[i, j]) < median and left[i, j] > 0.0 and similar[i, j] > _ALIKE
+    ]
+    candidates, one = _joined(alone, close), []
+    for name in sorted({candidates[i] for i, _ in close}):
+        inside = [row for row in alone if candidates[row] == name]
+        order = [row for row in alone if candidates[row] != name] + inside
+        rest = _beyond(left[np.ix_(order, order)], clients - len(inside))
+        alike, place = _similar(rest), {row: at for at, row in enumerate(inside)}
+        for i, j in close:
+            if candidates[i] == name and rest[place[i], place[j]] > 0.0 and alike[place[i], place[j]] > _ONE:
+                one.append((i, j))
+    return _joined(alone, one)
+
+
+def _joined(alone: Sequence[int], pairs: Sequence[tuple[int, int]]) -> list[int]:
+    """Returns the first row of each row's component."""
+    party = list(alone)
     for i, j in pairs:
-        if CLOSER * float(apart[i, j]) < median and left[i, j] > 0.0 and similar[i, j] > _ALIKE:
-            low, high = sorted((party[i], party[j]))
-            party = [low if each == high else each for each in party]
+        low, high = sorted((party[i], party[j]))
+        party = [low if each == high else each for each in party]
     return party
 
 

@@ -107,47 +107,29 @@ def gtg(clients: int, utility: Utility, *, unit: int, draw: bytes) -> list[Fract
     return history[-1]
 
 
-def quadratic(
-    singles: Sequence[int], inner: Sequence[Sequence[int]], *, reached: int, agreeing: Sequence[int], square: Fraction
-) -> list[Fraction]:
-    """Returns the Shapley values of the parabola through n + 1 evaluated points.
+OWN = Fraction(2, 3)
+"""How far from the round's aggregate towards an update `secant` looks."""
 
-    Near the parent the loss is taken to fall by a_i along update i and to curve alike in all directions:
 
-        v(S) = mean_(i in S) a_i - c / 2 |mean_(i in S) x_i|^2        so  v({i}) = a_i - c / 2 |x_i|^2
+def secant(points: Sequence[int], *, reached: int) -> list[Fraction]:
+    """Returns the Shapley values of `v(S) = mean_(i in S) a_i`, its slopes a_i measured through n + 1 evaluated points.
 
-    c follows from one more point, the aggregate r of the round, which gains what those gain on average that point along it:
+    They are measured where coalitions lie, between the round's aggregate r, which stands for everybody, and a place two thirds
+    of the way to each update, so that the bend of the loss on that way is in them:
 
-        v(r) = mean_(i in A) a_i - c / 2 |r|^2        A = {i : <x_i, r> > 0},  c >= 0
+        p_i = 2/3 x_i + 1/3 r        v(p_i) = 2/3 a_i + 1/3 v(r)
 
-    Only those in A have the benefit of the doubt that they went too far in a good direction: of the others, a_i = v({i}).
-    The Shapley values of this game have a closed form in the n x n inner products, so they need no further evaluations.
+    An update alone says little of what it is worth beside others: one of a class that nobody else has spoils the model alone,
+    and mends it beside the others.
 
     Args:
-        singles: `v({i})` of each.
-        inner: `<x_i, x_j>`, exact.
+        points: `v(p_i)` of each.
         reached: `v(r)`.
-        agreeing: A.
-        square: `|r|^2`, in the unit of `inner`.
 
     Reference:
         Ours; docs/protocol.md P29, docs/adr/0020-credit-scores.md.
     """
-    curvature = _curvature(singles, inner, reached, agreeing, square)
-    slopes = list(map(Fraction, singles))
-    for i in agreeing:
-        slopes[i] += curvature * inner[i][i] / 2
-    return [linear - curvature / 2 * bend for linear, bend in zip(_of_mean(slopes), _of_square(inner), strict=True)]
-
-
-def _curvature(
-    singles: Sequence[int], inner: Sequence[Sequence[int]], reached: int, agreeing: Sequence[int], square: Fraction
-) -> Fraction:
-    if not agreeing:
-        return Fraction(0)
-    gained = reached - Fraction(sum(singles[i] for i in agreeing), len(agreeing))
-    longer = Fraction(sum(inner[i][i] for i in agreeing), len(agreeing)) - square
-    return max(2 * gained / longer, Fraction(0)) if longer > 0 else Fraction(0)
+    return _of_mean([(point - (1 - OWN) * reached) / OWN for point in points])
 
 
 def _of_mean(slopes: Sequence[Fraction]) -> list[Fraction]:
@@ -155,35 +137,9 @@ def _of_mean(slopes: Sequence[Fraction]) -> list[Fraction]:
     n, total = len(slopes), sum(slopes, Fraction(0))
     if n == 1:
         return list(slopes)
-    own = _harmonic(n, 1) / n
+    own = sum((Fraction(1, k) for k in range(1, n + 1)), Fraction(0)) / n
     other = (Fraction(1, n) - own) / (n - 1)
     return [own * slope + other * (total - slope) for slope in slopes]
-
-
-def _of_square(inner: Sequence[Sequence[int]]) -> list[Fraction]:
-    """The Shapley values of `v(S) = |mean_(i in S) x_i|^2`.
-
-    It is a sum over i of `<x_i, x_i> [i in S] / |S|^2` and over pairs of `2 <x_i, x_j> [i, j in S] / |S|^2`; each of these
-    games has one value for who is named in it, and one for everybody else.
-    """
-    n = len(inner)
-    if n == 1:
-        return [Fraction(inner[0][0])]
-    trace, whole = sum(inner[i][i] for i in range(n)), sum(map(sum, inner))
-    pairs = Fraction(whole - trace, 2)
-    own = _harmonic(n, 2) / n
-    own_other = (Fraction(1, n * n) - own) / (n - 1)
-    pair = (_harmonic(n, 1) - _harmonic(n, 2)) / (n * (n - 1))
-    pair_other = (Fraction(1, n * n) - 2 * pair) / (n - 2) if n > 2 else Fraction(0)
-    values = []
-    for i, row in enumerate(inner):
-        mine = sum(row) - row[i]
-        values.append(own * row[i] + own_other * (trace - row[i]) + 2 * (pair * mine + pair_other * (pairs - mine)))
-    return values
-
-
-def _harmonic(n: int, power: int) -> Fraction:
-    return sum((Fraction(1, k**power) for k in range(1, n + 1)), Fraction(0))
 
 
 def _permutation(clients: int, number: int, draw: bytes) -> list[int]:

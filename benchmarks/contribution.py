@@ -1,12 +1,11 @@
 """One training whose updates are credited by every method, with a cheater in it or without: what `bench credit` measures.
 
 As in `benchmarks.trial` these are a run's numbers without its envelopes: `client.training` trains, updates go onto the lattice,
-the default rule aggregates, the outer step moves the model. `orchestrator.crediting.screen` and `orchestrator.game` judge each
+the default rule aggregates, the outer step moves the model. `orchestrator.screening.screen` and `orchestrator.game` judge each
 round exactly as a settlement does; a test compares both.
 """
 
 import dataclasses
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -14,16 +13,14 @@ from importlib import resources
 import torch
 import yaml
 
-from aggregation import credit, lattice, outer, recipe, sketch
-from benchmarks import cheats
+from aggregation import lattice, outer, recipe, sketch
+from benchmarks import cheats, judge
 from client import appraisal, seeds, task, taskplan, training
 from client.tasks import catalogue
-from ledger import payout
-from orchestrator import crediting, game, scorebook
+from orchestrator import scorebook, screening
 
 HEADROOM_BITS = 6
 BYZANTINE = 2
-POOL = 1_000_000
 TASKS = ("digits", "table", "text")
 
 
@@ -36,7 +33,6 @@ class Contribution:
         seed: of everything.
         cheat: a name in `cheats.CHEATS`, `none`, or `rare`: nobody cheats, and one holder alone has a class.
         methods: names in `client.plan.METHODS`.
-        screened: whether updates are screened before they are scored.
         holders: honest ones.
         rounds: to train.
         examples: of the public test set, at most.
@@ -46,7 +42,6 @@ class Contribution:
     seed: int
     cheat: str
     methods: tuple[str, ...]
-    screened: bool = True
     holders: int = 10
     rounds: int = 10
     examples: int = 500
@@ -61,44 +56,35 @@ class Contribution:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Paid:
-    """What a method paid in a training.
-
-    Attributes:
-        totals: micro-credits over all rounds, by holder, cheaters last.
-        scores: by round, one a holder.
-        evaluations: of models a round, the parent's among them, on average.
-        seconds: CPU seconds a round, on average.
-    """
-
-    totals: Sequence[int]
-    scores: Sequence[Sequence[int]]
-    evaluations: float
-    seconds: float
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """A training, credited.
 
     Attributes:
         paid: by method.
+        bare: likewise, had nothing been screened; only where somebody cheats.
         rulings: how often the screen ruled so on honest updates, by ruling.
         updates: honest updates in all.
         screening: CPU seconds of a round's screen, on average.
     """
 
-    paid: Mapping[str, Paid]
+    paid: Mapping[str, judge.Paid]
+    bare: Mapping[str, judge.Paid]
     rulings: Mapping[str, int]
     updates: int
     screening: float
 
 
 def run(asked: Contribution) -> Outcome:
-    """The training, credited by every method."""
+    """The training, credited by every method; once as screened, and, if somebody cheats, once bare."""
     torch.set_num_threads(1)
     made = catalogue.load(asked.settings(), seed=asked.seed)
-    judges = {name: Judge(asked, name, made) for name in asked.methods}
+    appraiser = appraisal.Appraiser(made, made.test(), most=asked.examples)
+    appraiser.loss(training.initial(made, seed=asked.seed))  # the tables are made once
+    cheated = asked.cheat in cheats.CHEATS
+    # Where nobody cheats each method's cost is measured. Else a model is evaluated once, whoever asks.
+    loss = judge.remembered(appraiser.loss) if cheated else appraiser.loss
+    screened = {name: judge.Judge(name, loss, seed=asked.seed) for name in asked.methods}
+    bare = {name: judge.Judge(name, loss, seed=asked.seed) for name in asked.methods if cheated}
     field = Field(asked, made)
     rulings: dict[str, int] = {}
     spent = 0.0
@@ -111,11 +97,13 @@ def run(asked: Contribution) -> Outcome:
         for row, ruling in enumerate(judged.rulings[: asked.holders]):
             said = ruling if judged.parties[row] == row else "twin"
             rulings[said] = rulings.get(said, 0) + 1
-        for judge in judges.values():
-            judge.round(number, rows, refined, on, parent, judged)
+        for judges, as_judged in ((screened, judged), (bare, screening.unscreened(len(rows)))):
+            for each in judges.values():
+                each.round(number, rows, refined, on, parent, as_judged)
         field.move(on, refined)
     return Outcome(
-        paid={name: judge.paid() for name, judge in judges.items()},
+        paid={name: each.paid() for name, each in screened.items()},
+        bare={name: each.paid() for name, each in bare.items()},
         rulings=rulings,
         updates=asked.holders * asked.rounds,
         screening=spent / asked.rounds,
@@ -161,21 +149,19 @@ class Field:
         method = recipe.Method(rule="trimmed_mean", pre="arc+nnm", byzantine=BYZANTINE)
         return lattice.refine(recipe.aggregate(rows, method))
 
-    def ruled(self, rows: torch.Tensor, on: lattice.Lattice, refined: torch.Tensor) -> crediting.Screened:
+    def ruled(self, rows: torch.Tensor, on: lattice.Lattice, refined: torch.Tensor) -> screening.Screened:
         """What the screen says of a round's updates; the round is remembered."""
         own = sketch.of(on, rows, seed=self._asked.seed)
-        judged = crediting.unscreened(len(rows))
-        if self._asked.screened:
-            past = scorebook.Past(
-                latest="",
-                aggregates=torch.cat([*self._aggregates[-scorebook.ROUNDS :], own[:0]]),
-                updates=tuple(self._sketches[: -scorebook.ROUNDS - 1 : -1]),
-                chances={},
-            )
-            before = [
-                [each[row] for each in self._chances[-scorebook.JUDGED :] if each[row] >= 0] for row in range(len(rows))
-            ]
-            judged = crediting.screen(rows, own, past.vectors, before, BYZANTINE, noisy=False)
+        past = scorebook.Past(
+            latest="",
+            aggregates=torch.cat([*self._aggregates[-scorebook.ROUNDS :], own[:0]]),
+            updates=tuple(self._sketches[: -scorebook.ROUNDS - 1 : -1]),
+            chances={},
+        )
+        before = [
+            [each[row] for each in self._chances[-scorebook.JUDGED :] if each[row] >= 0] for row in range(len(rows))
+        ]
+        judged = screening.screen(rows, own, past.vectors, before, BYZANTINE, noisy=False)
         self._aggregates.append(sketch.of(on, refined.unsqueeze(0), seed=self._asked.seed))
         self._sketches.append(own)
         self._chances.append(judged.chances)
@@ -191,55 +177,3 @@ class Field:
     def _trained(self, place: int, shard: task.Examples, number: int) -> torch.Tensor:
         draw = seeds.generator(self._asked.seed, round_number=number, member=f"holder-{place:02}", purpose="batches")
         return training.train(self._model, self._weights, shard, self._asked.settings(), draw).delta
-
-
-class Judge:
-    """One method over all rounds."""
-
-    def __init__(self, asked: Contribution, method: str, made: task.Task) -> None:
-        self._asked, self._method = asked, method
-        self._appraiser = appraisal.Appraiser(made, made.test(), most=asked.examples)
-        self._appraiser.loss(training.initial(made, seed=asked.seed))  # the tables are made once
-        self._scores: list[list[int]] = []
-        self._totals: list[int] = []
-        self._evaluations, self._seconds = 0, 0.0
-
-    def round(
-        self,
-        number: int,
-        rows: torch.Tensor,
-        refined: torch.Tensor,
-        on: lattice.Lattice,
-        parent: torch.Tensor,
-        judged: crediting.Screened,
-    ) -> None:
-        """Score and pay a round."""
-        start = time.process_time()
-        players, scores = judged.players, [0] * len(rows)
-        if self._method == "gram":
-            every = credit.gram_scores(rows, refined)
-            found = [every[row] for row in players]
-        else:
-            played = game.Game(self._appraiser.loss, on, parent, rows[players], refined)
-            draw = hashlib.sha256(f"{self._asked.seed}\n{number}".encode()).digest()
-            found = played.scores(self._method, draw)
-            self._evaluations += played.evaluations
-        for row, score in zip(players, found, strict=True):
-            scores[row] = score
-        self._seconds += time.process_time() - start
-        keys = [list(judged.parties).count(party) for party in judged.parties]
-        scored = [ruling == "scored" for ruling in judged.rulings]
-        due = {f"{row:04}": scores[judged.parties[row]] // keys[row] if scored[row] else 0 for row in range(len(rows))}
-        amounts = list(payout.payout(due, pool=POOL, schedule="proportional").values())
-        self._totals = [a + b for a, b in zip(self._totals or [0] * len(rows), amounts, strict=True)]
-        self._scores.append(scores)
-
-    def paid(self) -> Paid:
-        """What came of it."""
-        rounds = self._asked.rounds
-        return Paid(
-            totals=self._totals,
-            scores=self._scores,
-            evaluations=self._evaluations / rounds,
-            seconds=self._seconds / rounds,
-        )

@@ -4,22 +4,27 @@ Over tasks and seeds (`benchmarks.contribution`):
 
     TASK/METHOD/rho            Spearman's correlation of what was paid over the run to what exact Shapley values would have paid
     TASK/METHOD/rho_round      of the scores of a round, on average over rounds
-    TASK/METHOD/evaluations    of models a round, the parent's among them; cpu_seconds likewise
+    TASK/METHOD/evaluations    of models a round; cpu_seconds likewise
     TASK/METHOD/CHEAT          pay to a cheater as a share of an honest holder's, screened; CHEAT.bare: without the screen
     TASK/METHOD/keys_*         what a holder's party gains by two keys more, as a share of an honest holder's
     TASK/METHOD/rare           pay to the one holder that has a class, as a share of the others'
     TASK/screen/echo, twin     share of honest updates that the screen took for an echo, or for another key of a party
+
+Trainings run side by side, one a core; what they come to depends on neither their order nor their number.
 """
 
+import concurrent.futures
 import dataclasses
 import math
+import multiprocessing
 import os
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
-from benchmarks import cheats, contribution, report
+from benchmarks import cheats, contribution, judge, report
 from client import plan
 
 EXACT = "exact_shapley"
@@ -34,7 +39,7 @@ class Config:
         seeds: of each.
         cheats: of `cheats.CHEATS`.
         methods: that are measured against cheats.
-        thorough: tasks on whose first seed every method is.
+        thorough: tasks on whose first seed every method is, but for exact Shapley values.
         rare: tasks with enough classes for one to be rare.
         rounds: of a training.
         examples: of the public test set.
@@ -76,22 +81,55 @@ def run(wanted: Config, progress: Callable[[str], None]) -> report.Report:
         if not math.isnan(value):
             values.setdefault(name, []).append(value)
 
+    found = _outcomes(list(_trainings(wanted)), progress)
+    for asked, outcome in found.items():
+        if asked.cheat == "none":
+            honest = outcome
+            _note_honest(asked.task, outcome, note)
+        elif asked.cheat == "rare":
+            _note_rare(asked.task, outcome, note)
+        else:
+            _note_cheat(asked.task, asked.cheat, outcome.paid, honest.paid, note)
+            _note_cheat(asked.task, f"{asked.cheat}.bare", outcome.bare, honest.paid, note)
+    return report.make("credit", dataclasses.asdict(wanted), values, load=load)
+
+
+def _trainings(wanted: Config) -> Iterator[contribution.Contribution]:
+    """In the order in which they are noted: that of nobody cheating first of its seed."""
     for name in wanted.tasks:
         for seed in wanted.seeds:
-            progress(f"{name}, seed {seed}: nobody cheats")
-            honest = contribution.run(_asked(wanted, name, seed, "none", plan.METHODS))
-            _note_honest(name, honest, note)
+            yield _asked(wanted, name, seed, "none", plan.METHODS)
             if name in wanted.rare:
-                progress(f"{name}, seed {seed}: a rare class")
-                _note_rare(name, contribution.run(_asked(wanted, name, seed, "rare", plan.METHODS)), note)
-            every = plan.METHODS if name in wanted.thorough and seed == wanted.seeds[0] else wanted.methods
+                yield _asked(wanted, name, seed, "rare", plan.METHODS)
+            thorough = name in wanted.thorough and seed == wanted.seeds[0]
+            methods = [each for each in plan.METHODS if each != EXACT] if thorough else wanted.methods
             for cheat in wanted.cheats:
-                progress(f"{name}, seed {seed}: {cheat}")
-                asked = _asked(wanted, name, seed, cheat, every)
-                _note_cheat(name, cheat, contribution.run(asked), honest, note)
-                bare = contribution.run(dataclasses.replace(asked, screened=False))
-                _note_cheat(name, f"{cheat}.bare", bare, honest, note)
-    return report.make("credit", dataclasses.asdict(wanted), values, load=load)
+                yield _asked(wanted, name, seed, cheat, methods)
+
+
+def _outcomes(
+    trainings: Sequence[contribution.Contribution], progress: Callable[[str], None]
+) -> dict[contribution.Contribution, contribution.Outcome]:
+    cores, spawn = os.cpu_count() or 1, multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(cores, mp_context=spawn) as pool:
+        running = [pool.submit(contribution.run, asked) for asked in trainings]
+        try:
+            return {
+                asked: _awaited(
+                    each, f"{place} of {len(trainings)}: {asked.task}, seed {asked.seed}, {asked.cheat}", progress
+                )
+                for place, (asked, each) in enumerate(zip(trainings, running, strict=True), 1)
+            }
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _awaited(
+    running: concurrent.futures.Future[contribution.Outcome], said: str, progress: Callable[[str], None]
+) -> contribution.Outcome:
+    progress(said)
+    return running.result()
 
 
 def _asked(wanted: Config, name: str, seed: int, cheat: str, methods: Sequence[str]) -> contribution.Contribution:
@@ -100,15 +138,16 @@ def _asked(wanted: Config, name: str, seed: int, cheat: str, methods: Sequence[s
     )
 
 
-Note = Callable[[str, float], None]
+Note: TypeAlias = Callable[[str, float], None]
+Payments: TypeAlias = Mapping[str, judge.Paid]
 
 
 def _note_honest(name: str, found: contribution.Outcome, note: Note) -> None:
     exact = found.paid[EXACT]
     for method, paid in found.paid.items():
-        rounds = [_rho(mine, theirs) for mine, theirs in zip(paid.scores, exact.scores, strict=True)]
+        rounds = [rho(mine, theirs) for mine, theirs in zip(paid.scores, exact.scores, strict=True)]
         known = [value for value in rounds if not math.isnan(value)]
-        note(f"{name}/{method}/rho", _rho(paid.totals, exact.totals))
+        note(f"{name}/{method}/rho", rho(paid.totals, exact.totals))
         note(f"{name}/{method}/rho_round", statistics.fmean(known) if known else math.nan)
         note(f"{name}/{method}/evaluations", paid.evaluations)
         note(f"{name}/{method}/cpu_seconds", paid.seconds)
@@ -122,12 +161,12 @@ def _note_rare(name: str, found: contribution.Outcome, note: Note) -> None:
         note(f"{name}/{method}/rare", paid.totals[-1] / _mean(paid.totals[:-1]))
 
 
-def _note_cheat(name: str, cheat: str, found: contribution.Outcome, honest: contribution.Outcome, note: Note) -> None:
-    for method, paid in found.paid.items():
-        count = len(honest.paid[method].totals)
+def _note_cheat(name: str, cheat: str, found: Payments, honest: Payments, note: Note) -> None:
+    for method, paid in found.items():
+        alone = honest[method].totals
+        count = len(alone)
         others, cheating = _mean(paid.totals[1:count]), paid.totals[count:]
         if cheat.startswith("keys"):
-            alone = honest.paid[method].totals
             note(f"{name}/{method}/{cheat}", (paid.totals[0] + sum(cheating)) / others - alone[0] / _mean(alone[1:]))
         else:
             note(f"{name}/{method}/{cheat}", statistics.fmean(cheating) / _mean(paid.totals[:count]))
@@ -137,7 +176,7 @@ def _mean(totals: Sequence[int]) -> float:
     return max(statistics.fmean(totals), 1e-9)
 
 
-def _rho(mine: Sequence[int], theirs: Sequence[int]) -> float:
+def rho(mine: Sequence[int], theirs: Sequence[int]) -> float:
     """Spearman's rank correlation; not a number where one side does not rank at all."""
     if len(set(mine)) < 2 or len(set(theirs)) < 2:
         return math.nan

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from aggregation import lattice, scorers
-from benchmarks import contribution, credit, report
+from benchmarks import contribution, credit, judge, report
 from client import appraisal, task
 from client.tasks import catalogue
 from ledger import payout
@@ -96,7 +96,7 @@ def measured(wanted: Config, name: str, seed: int) -> dict[str, float]:
     n = wanted.holders
     honest = _totals(rounds, [_median(each.gains) for each in rounds], n)
     tested = _totals(rounds, [each.tested for each in rounds], n)
-    rho = credit._rho([int(each) for each in honest], [int(each) for each in tested])  # noqa: SLF001  the one that `bench credit` ranks by
+    rho = credit.rho([int(each) for each in honest], [int(each) for each in tested])
     found = {"rho": rho}
     friend, rival = int(np.argmin(honest)), int(np.argmax(honest))
     for lie in LIES:
@@ -150,7 +150,7 @@ def _scored(
         return game.Game(lambda _: next(losses), on, parent, rows, refined).scores(METHOD, b"")
 
     game.Game(noted, on, parent, rows, refined).scores(METHOD, b"")
-    losses = [[judge.loss(each) for each in models] for judge in judges]
+    losses = [[one.loss(each) for each in models] for one in judges]
     *gains, tested = (tuple(each[0] - loss for loss in each[1:]) for each in losses)
     return Round(play=play, gains=tuple(gains), tested=tested)
 
@@ -202,7 +202,7 @@ def _totals(rounds: Sequence[Round], values: Sequence[Sequence[int]], n: int) ->
     totals = [0.0] * n
     for each, worth in zip(rounds, values, strict=True):
         due = {f"{row:04}": score for row, score in enumerate(each.play(worth))}
-        amounts = payout.payout(due, pool=contribution.POOL, schedule="proportional")
+        amounts = payout.payout(due, pool=judge.POOL, schedule="proportional")
         totals = [total + amount for total, amount in zip(totals, amounts.values(), strict=True)]
     return totals
 

@@ -11,15 +11,14 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
 import torch
 
-from aggregation import credit, gram, lattice, novelty, sketch
+from aggregation import credit, lattice, sketch
 from client import agreement, appraisal, checkpoint, scoringplan, testset
 from exchange import store as stores
 from exchange import unixfs
 from ledger import payout, rounds
-from orchestrator import aggregate, game, jury, scorebook
+from orchestrator import aggregate, game, jury, scorebook, screening
 
 DRAW = "folkmoot/credit/v1"
 
@@ -84,97 +83,38 @@ def credited(
     """
     chosen = agreed.plan.credit
     if not chosen.kept:
-        judged = unscreened(len(members))
-        scores, _, _ = _scores(agreed, about, updates, refined, range(len(members)), store)
-        return Credited(amounts=_amounts(agreed, _lines(members, judged, scores)))
+        judged = screening.unscreened(len(members))
+        found = _scored(agreed, about, updates, refined, range(len(members)), store, None)
+        return Credited(amounts=_amounts(agreed, _lines(members, judged, found.scores)))
     public = agreed.plan.disclosure == "public"
     seed = int.from_bytes(hashlib.sha256(f"{DRAW}\n{agreed.run}".encode()).digest()[:8])
     width, limit = sketch.width(about.on.dim), book_limit(agreed)
     latest = _latest(agreed, about.finished, store)
     past = scorebook.remembered(latest, width=width, public=public, read=lambda cid: store.get(cid, limit=limit))
     own = sketch.of(about.on, updates, seed=seed) if members else past.aggregates[:0]
-    judged = unscreened(len(members))
+    judged = screening.unscreened(len(members))
     if chosen.screened:
         before = [past.chances.get(name, ()) for name in members]
         noisy = agreed.plan.privacy.noise_multiplier > 0
-        judged = screen(updates, own, past.vectors, before, agreed.plan.rule.byzantine, noisy=noisy)
-    scores, evaluations, heard = _scores(agreed, about, updates, refined, judged.players, store)
-    lines = _lines(members, judged, scores)
+        judged = screening.screen(updates, own, past.vectors, before, agreed.plan.rule.byzantine, noisy=noisy)
+    found = _scored(agreed, about, updates, refined, judged.players, store, past.reached)
+    lines = _lines(members, judged, found.scores)
     now = sketch.of(about.on, refined.unsqueeze(0), seed=seed)
     aggregates = torch.cat((past.aggregates, now))[-scorebook.ROUNDS :]
     kept = scorebook.Sketches(aggregates=aggregates, updates=own if public else own[:0])
     sketches = scorebook.encode_sketches(kept)
     named = str(unixfs.of(sketches))
-    book = scorebook.Book(before=latest, sketches=named, evaluations=evaluations, members=lines, heard=heard)
+    book = scorebook.Book(
+        before=latest,
+        sketches=named,
+        evaluations=found.evaluations,
+        members=lines,
+        reached=found.reached,
+        heard=found.heard,
+    )
     return Credited(
         amounts=_amounts(agreed, lines), book=book, book_file=scorebook.encode(book), sketches_file=sketches
     )
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Screened:
-    """A round's updates before they are scored.
-
-    Attributes:
-        rulings: `silent`, `echo` or `scored`, one a row.
-        chances: T in thousandths, one a row; -1 where it was not worked out.
-        parties: of each row, the first row of its party.
-    """
-
-    rulings: Sequence[str]
-    chances: Sequence[int]
-    parties: Sequence[int]
-
-    @property
-    def players(self) -> list[int]:
-        """The rows that are scored: of each party the first."""
-        return [
-            row
-            for row, (ruling, party) in enumerate(zip(self.rulings, self.parties, strict=True))
-            if ruling == "scored" and party == row
-        ]
-
-
-def unscreened(rows: int) -> Screened:
-    """So many rows that are taken as they are."""
-    return Screened(rulings=("scored",) * rows, chances=(-1,) * rows, parties=range(rows))
-
-
-def screen(
-    updates: torch.Tensor,
-    own: torch.Tensor,
-    past: torch.Tensor,
-    before: Sequence[Sequence[int]],
-    f: int,
-    *,
-    noisy: bool,
-) -> Screened:
-    """The rulings on updates, and who is one party.
-
-    Args:
-        updates: int16 `(clients, dim)`.
-        own: their sketches.
-        past: sketches of what was public before.
-        before: T of each one's last rounds, in thousandths.
-        f: Byzantine clients to withstand.
-        noisy: whether honest updates are mostly noise, by the plan: then nobody can tell an echo by its noise.
-    """
-    rulings = ["silent" if quiet else "scored" for quiet in novelty.silent(gram.squared_norms(updates))]
-    chances, parties = [-1] * len(rulings), list(range(len(rulings)))
-    heard = [row for row, ruling in enumerate(rulings) if ruling == "scored"]
-    if not heard:
-        return Screened(rulings=rulings, chances=chances, parties=parties)
-    left = novelty.innovations(past, own[heard])
-    found = None if noisy else novelty.chances(left, own.shape[1] - len(past), f)
-    for row, chance in zip(heard, found or (), strict=found is not None):
-        chances[row] = chance
-        rulings[row] = "echo" if novelty.echo(chance, before[row]) else "scored"
-    kept = [place for place, row in enumerate(heard) if rulings[row] == "scored"]
-    rows = [heard[place] for place in kept]
-    together = novelty.parties(gram.products(updates[rows]).inner, left[np.ix_(kept, kept)])
-    for row, party in zip(rows, together, strict=True):
-        parties[row] = rows[party]
-    return Screened(rulings=rulings, chances=chances, parties=parties)
 
 
 def book_limit(agreed: agreement.Agreement) -> int:
@@ -190,35 +130,48 @@ def _latest(agreed: agreement.Agreement, finished: rounds.RoundRecord | None, st
     return aggregate.decode(store.get(finished.commit.aggregate, limit=limit), agreed.specs).scores
 
 
-def _scores(
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Scored:
+    """The players' scores by row; models evaluated for them; the one that the aggregate leads to; and what scorers said."""
+
+    scores: Mapping[int, int]
+    evaluations: int = 0
+    reached: game.Reached | None = None
+    heard: jury.Heard | None = None
+
+
+def _scored(
     agreed: agreement.Agreement,
     about: Round,
     updates: torch.Tensor,
     refined: torch.Tensor,
     players: Sequence[int],
     store: stores.Store,
-) -> tuple[dict[int, int], int, jury.Heard | None]:
-    """The players' scores by row, how many models were evaluated for them, and what scorers said, where the plan has any."""
+    known: game.Reached | None,
+) -> _Scored:
     chosen, scored = agreed.plan.credit, scoringplan.scored(agreed.plan)
     # An aggregate of zeros changed nothing: there is nothing to be paid for.
     if not players or not bool(refined.any()):
-        return {}, 0, jury.NOBODY if scored else None
+        return _Scored(scores={}, heard=jury.NOBODY if scored else None)
     if chosen.method == "gram":
         every = credit.gram_scores(updates, refined)
-        return {row: every[row] for row in players}, 0, None
+        return _Scored(scores={row: every[row] for row in players})
     draw = hashlib.sha256(f"{DRAW}\n".encode() + refined.numpy().astype("<i4", copy=False).tobytes()).digest()
 
-    def made(loss: Callable[[torch.Tensor], int]) -> game.Game:
-        return game.Game(loss, about.on, about.parent.weights, updates[list(players)], refined)
+    def made(loss: Callable[[torch.Tensor], int], known: game.Reached | None = None) -> game.Game:
+        return game.Game(loss, about.on, about.parent.weights, updates[list(players)], refined, known)
 
     if scored is not None:
         judged = jury.play(agreed, scored, about.parent.round + 1, made, draw, about.ask)
-        return dict(zip(players, judged.scores, strict=True)), judged.evaluations, judged.heard
-    played = made(appraisal.Appraiser(agreed.task, testset.load(agreed.task, store), most=chosen.examples).loss)
-    return dict(zip(players, played.scores(chosen.method, draw), strict=True)), played.evaluations, None
+        scores = dict(zip(players, judged.scores, strict=True))
+        return _Scored(scores=scores, evaluations=judged.evaluations, heard=judged.heard)
+    appraiser = appraisal.Appraiser(agreed.task, testset.load(agreed.task, store), most=chosen.examples)
+    played = made(appraiser.loss, known)
+    scores = dict(zip(players, played.scores(chosen.method, draw), strict=True))
+    return _Scored(scores=scores, evaluations=played.evaluations, reached=played.reached)
 
 
-def _lines(members: Sequence[str], judged: Screened, scores: Mapping[int, int]) -> dict[str, scorebook.Line]:
+def _lines(members: Sequence[str], judged: screening.Screened, scores: Mapping[int, int]) -> dict[str, scorebook.Line]:
     """The book's lines; who would be scored and whose party scores nothing is `opposed`."""
     lines = {}
     for row, name in enumerate(members):

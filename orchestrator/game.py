@@ -5,15 +5,35 @@
 Whatever the plan's outer optimizer does, a candidate is one plain step: credit judges updates, not the optimizer.
 """
 
-from collections.abc import Callable, Collection, Sequence
+import dataclasses
+import hashlib
+from collections.abc import Callable, Collection
 from fractions import Fraction
 
 import torch
 
-from aggregation import credit, gram, lattice, shapley
+from aggregation import credit, lattice, shapley
 
 UNITS = 1000
 """A score is in thousandths of a micro-nat, rounded down."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """A model that was evaluated.
+
+    Attributes:
+        model: `digest` of its weights.
+        loss: in micro-nats.
+    """
+
+    model: str
+    loss: int
+
+
+def digest(weights: torch.Tensor) -> str:
+    """The hex sha256 of weights, as little-endian float32."""
+    return hashlib.sha256(weights.numpy().astype("<f4", copy=False).tobytes()).hexdigest()
 
 
 class Game:
@@ -25,9 +45,11 @@ class Game:
         parent: float32 `(dim,)`, the weights the round started from.
         rows: the players' updates, int16 `(players, dim)`.
         refined: the round's aggregate, int32 `(dim,)`.
+        known: a model whose loss the round before left; it is not evaluated again if it is the parent.
 
     Attributes:
-        evaluations: of models, the parent's among them.
+        evaluations: of models, the parent's among them if it took one.
+        reached: the model that the aggregate leads to; None where it was not evaluated.
     """
 
     def __init__(
@@ -37,13 +59,16 @@ class Game:
         parent: torch.Tensor,
         rows: torch.Tensor,
         refined: torch.Tensor,
+        known: Reached | None = None,
     ) -> None:
         self._loss, self._on, self._refined = loss, on, refined
         self._parent = parent.to(torch.float64)
         self.rows = credit.shortened(rows)
         self._known: dict[tuple[int, ...], int] = {}
-        self.start = loss(parent)
-        self.evaluations = 1
+        self.reached: Reached | None = None
+        again = known is not None and known.model == digest(parent)
+        self.start = known.loss if known is not None and again else loss(parent)
+        self.evaluations = int(not again)
 
     def utility(self, members: Collection[int]) -> int:
         """What the coalition is worth."""
@@ -53,10 +78,6 @@ class Game:
             total = torch.stack([lattice.decode(self._on, self.rows[row]) for row in chosen]).sum(0)
             self._known[chosen] = self._worth(total / torch.full((), len(chosen), dtype=torch.float64))
         return self._known[chosen]
-
-    def reached(self) -> int:
-        """What the round's aggregate is worth."""
-        return self._worth(lattice.decode_refined(self._on, self._refined))
 
     def scores(self, method: str, draw: bytes) -> list[int]:
         """The score of each player, which may be negative.
@@ -80,24 +101,25 @@ class Game:
             case "exact_shapley":
                 values = shapley.exact(players, self.utility)
             case _:
-                values = self._quadratic()
+                values = self._secant()
         return [value * UNITS // 1 for value in values]
 
     def _alone(self) -> list[Fraction]:
         return shapley.single_add(len(self.rows), self.utility)
 
-    def _quadratic(self) -> list[Fraction]:
-        along = gram.inner(self.rows, self._refined)
-        square = sum(int(each) * int(each) for each in self._refined.tolist())
-        inner: Sequence[Sequence[int]] = gram.products(self.rows).inner.tolist()
-        return shapley.quadratic(
-            [int(value) for value in self._alone()],
-            inner,
-            reached=self.reached(),
-            agreeing=[i for i, product in enumerate(along) if product > 0],
-            square=Fraction(square, 1 << 2 * lattice.FRACTION_BITS),
-        )
+    def _secant(self) -> list[Fraction]:
+        aggregate, own = lattice.decode_refined(self._on, self._refined), shapley.OWN
+        parts = torch.full((), own.denominator, dtype=torch.float64)
+        # Integers times a power of two, up to the division: the same bits in any order.
+        rest = (own.denominator - own.numerator) * aggregate
+        steps = [own.numerator * lattice.decode(self._on, row) + rest for row in self.rows]
+        reached = self._worth(aggregate)
+        self.reached = Reached(model=digest(self._moved(aggregate)), loss=self.start - reached)
+        return shapley.secant([self._worth(step / parts) for step in steps], reached=reached)
+
+    def _moved(self, step: torch.Tensor) -> torch.Tensor:
+        return (self._parent + step).to(torch.float32)
 
     def _worth(self, step: torch.Tensor) -> int:
         self.evaluations += 1
-        return self.start - self._loss((self._parent + step).to(torch.float32))
+        return self.start - self._loss(self._moved(step))

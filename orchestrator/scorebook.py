@@ -1,7 +1,8 @@
 """The book of a round's scores: why each member was paid what it was. And the sketches that later rounds compare with.
 
     book      {"before":"bafk...","evaluations":12,"format":"folkmoot-scores/v1",
-               "members":{"holder-00":["<score>","scored","holder-00",<T>],...},"sketches":"bafk..."}
+               "members":{"holder-00":["<score>","scored","holder-00",<T>],...},
+               "reached":["<sha256 of weights>","<loss>"],"sketches":"bafk..."}
     sketches  safetensors, int16: aggregates (1..8, width), the oldest first, and updates (members, width)
               metadata {"format":"folkmoot-sketches/v1"}
 
@@ -20,17 +21,18 @@ import torch
 from aggregation import scorers
 from exchange import cid, tensors
 from ledger import canonical
-from orchestrator import errors, jury
+from orchestrator import errors, game, jury
 
 FORMAT, SKETCHES = "folkmoot-scores/v1", {"format": "folkmoot-sketches/v1"}
 MOST_BYTES = 2**22
 ROUNDS = 8
 """Rounds back for which aggregates and updates are remembered; of updates fewer, where that is more than the share."""
-SHARE = 12
+SHARE = 6
 """Of the width of a sketch one in so many vectors may be remembered."""
 JUDGED = 3
 """Rounds back that a member's T is averaged over."""
 RULINGS = ("scored", "opposed", "silent", "echo")
+_DIGEST = re.compile("[0-9a-f]{64}")
 _SCORE = re.compile(r"0|-?[1-9][0-9]*")
 
 
@@ -61,6 +63,7 @@ class Book:
         evaluations: of models, that the scores took.
         members: by accepted member.
         heard: what scorers said, where the plan has any (docs/protocol.md P30).
+        reached: the model that the aggregate leads to, if it was evaluated: the next round may start from it.
     """
 
     before: str
@@ -68,6 +71,7 @@ class Book:
     evaluations: int
     members: Mapping[str, Line]
     heard: jury.Heard | None = None
+    reached: game.Reached | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +90,10 @@ def encode(book: Book) -> bytes:
     record: dict[str, canonical.Json] = {"before": book.before, "evaluations": book.evaluations, "format": FORMAT}
     if book.heard is not None:
         record |= {"scorers": dict(book.heard.verdicts), "values": list(book.heard.values)}
-    return canonical.encode(record | {"members": lines, "sketches": book.sketches}, limit=MOST_BYTES)
+    reached: canonical.Json = [book.reached.model, str(book.reached.loss)] if book.reached else []
+    return canonical.encode(
+        record | {"members": lines, "reached": reached, "sketches": book.sketches}, limit=MOST_BYTES
+    )
 
 
 def decode(file: bytes) -> Book:
@@ -105,6 +112,7 @@ def decode(file: bytes) -> Book:
             evaluations=int(record["evaluations"]),
             members=members,
             heard=_heard(record) if "scorers" in record else None,
+            reached=_reached(*record["reached"]),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise errors.RoundError(f"a book of scores of {len(file)} bytes is of another form: {error}") from error
@@ -145,12 +153,14 @@ class Past:
         aggregates: sketches of the last aggregates, int16 `(rounds, width)`.
         updates: sketches of the last rounds' updates, the latest round first; `(rows, width)` each.
         chances: T of the last rounds, by member, in thousandths.
+        reached: what the book of the round before says.
     """
 
     latest: str
     aggregates: torch.Tensor
     updates: tuple[torch.Tensor, ...]
     chances: Mapping[str, Sequence[int]]
+    reached: game.Reached | None = None
 
     @property
     def vectors(self) -> torch.Tensor:
@@ -176,10 +186,12 @@ def remembered(latest: str, *, width: int, public: bool, read: Callable[[str], b
     aggregates, named = torch.empty((0, width), dtype=torch.int16), latest
     updates: list[torch.Tensor] = []
     chances: dict[str, list[int]] = {}
+    reached: game.Reached | None = None
     for back in range(ROUNDS):
         if not named:
             break
         book = decode(read(named))
+        reached = reached if back else book.reached
         if back == 0 or public:
             kept = decode_sketches(read(book.sketches), members=len(book.members) if public else 0, width=width)
             aggregates = aggregates if back else kept.aggregates
@@ -187,7 +199,7 @@ def remembered(latest: str, *, width: int, public: bool, read: Callable[[str], b
         for name, line in book.members.items() if back < JUDGED else ():
             chances.setdefault(name, []).extend([line.chance] if line.chance >= 0 else [])
         named = book.before
-    return Past(latest=latest, aggregates=aggregates, updates=tuple(updates), chances=chances)
+    return Past(latest=latest, aggregates=aggregates, updates=tuple(updates), chances=chances, reached=reached)
 
 
 def _heard(record: Mapping[str, Any]) -> jury.Heard:
@@ -201,6 +213,14 @@ def _line(score: str, ruling: str, party: str, chance: int) -> Line:
     if not _SCORE.fullmatch(score) or ruling not in RULINGS or not isinstance(party, str) or type(chance) is not int:
         raise ValueError(f"{[score, ruling, party, chance]}: expected two whole numbers, a ruling, and a member")
     return Line(score=int(score), ruling=ruling, party=party, chance=chance)
+
+
+def _reached(model: str = "", loss: str = "") -> game.Reached | None:
+    if not model:
+        return None
+    if not _DIGEST.fullmatch(model) or not _SCORE.fullmatch(loss):
+        raise ValueError(f"{[model, loss]}: expected a sha256 in hex and a whole number")
+    return game.Reached(model=model, loss=int(loss))
 
 
 def _specs(aggregates: int, updates: int, width: int) -> list[tensors.TensorSpec]:

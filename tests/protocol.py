@@ -21,7 +21,6 @@ import tempfile
 import textwrap
 import typing
 from collections.abc import Iterable, Mapping
-from fractions import Fraction
 from pathlib import Path
 
 import torch
@@ -493,7 +492,7 @@ def vectors() -> dict[str, str]:
         "credit": _lines(_credit()),
         "split": _lines(_split()),
         "sketch": _lines([_sketch()]),
-        "quadratic": _lines(_quadratic()),
+        "secant": _lines(_secant()),
         "payout": _lines(_payouts()),
         "scoring": _lines(_scoring()),
         "tiles": _lines(_tiles()),
@@ -716,13 +715,10 @@ def _sketch() -> object:
     }
 
 
-def _quadratic() -> Iterable[object]:
-    inner = [[100, 90, -200], [90, 100, -190], [-200, -190, 400]]
-    for singles, reached in (([30, 20, -90], 40), ([-5, -5, -900], 40), ([30, 20, -90], -40)):
-        square = Fraction(181, 2)
-        values = shapley.quadratic(singles, inner, reached=reached, agreeing=[0, 1], square=square)
-        row = {"singles": singles, "inner": inner, "reached": reached, "agreeing": [0, 1], "square": str(square)}
-        yield row | {"scores": [value * 1000 // 1 for value in values]}
+def _secant() -> Iterable[object]:
+    for points, reached in (([30, 20, -90], 40), ([20, 25, 15], 30), ([-30, -20, -90], -40)):
+        values = shapley.secant(points, reached=reached)
+        yield {"points": points, "reached": reached, "scores": [value * 1000 // 1 for value in values]}
 
 
 def _scoring() -> Iterable[object]:

@@ -67,18 +67,36 @@ def test_colluders_do_not_vouch_for_each_other(world):
 
 
 @pytest.mark.parametrize(
-    ("chance", "before", "wanted"), [(1499, [9000] * 3, True), (2999, [], True), (3000, [], False)]
+    ("chance", "before", "wanted"),
+    [(999, [9000] * 3, True), (1000, [9000] * 3, False), (2999, [], True), (3000, [], False)],
 )
 def test_an_echo_is_told_by_this_round_and_the_last(chance, before, wanted):
-    """Below 1.5 at once; below 3 on average, each round counting as 6 at most."""
+    """Below 1 at once; a first round below 1 + 2; each counting as 6 at most."""
     assert novelty.echo(chance, before) is wanted
 
 
-def test_one_loud_round_does_not_cover_many():
-    """(2 + 2 + 6) / 3 passes; (2 + 2 + 2 + 6) / 4 is exactly 3 and passes; one more quiet round does not."""
-    assert not novelty.echo(2000, [2000, 90_000])
-    assert not novelty.echo(2000, [2000, 2000, 90_000])
-    assert novelty.echo(1999, [2000, 2000, 90_000])
+def test_a_sum_has_to_exceed_chance_by_its_own_spread():
+    """Of four rounds 4 + 2 sqrt(4) = 8 is enough, and a loud one counts as 6: 1 + 1 + 1 + 6 is, 8 - 0.001 is not."""
+    assert not novelty.echo(2000, [2000, 2000, 2000])
+    assert novelty.echo(1999, [2000, 2000, 2000])
+    assert not novelty.echo(1000, [1000, 1000, 90_000])
+    assert novelty.echo(1000, [0, 900, 90_000])
+
+
+def test_what_everybody_learned_makes_nobody_one():
+    """Two pairs a fifth as far apart as others, by what the others have too: beyond that they are unlike, and not one."""
+    generator = np.random.default_rng(3)
+    axes = np.eye(400)
+    common = [4.0 * axes[place] for place in range(4)]
+    rows = [sum(generator.normal() * each for each in common) + axes[10 + place] for place in range(8)]
+    twin = [2.0 * common[0] + 1.0 * axes[50], 2.0 * common[0] + 1.0 * axes[51]]
+    matrix = integers([*rows, *twin])
+    inner = gram.products(matrix).inner
+    left = np.array(inner, dtype=np.float64)
+    assert novelty.parties(inner, left) == list(range(10))
+    same = integers([*rows, twin[0], twin[0] + 0.2 * axes[52]])
+    inner = gram.products(same).inner
+    assert novelty.parties(inner, np.array(inner, dtype=np.float64)) == [*range(9), 8]
 
 
 def test_too_few_to_tell():

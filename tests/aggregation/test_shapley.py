@@ -1,4 +1,4 @@
-"""Shapley values against their definition, and the closed form of the parabola against the exact values of its game."""
+"""Shapley values against their definition, and the closed form of a game of means against its exact values."""
 
 import itertools
 import math
@@ -31,46 +31,21 @@ def test_exact_values_are_the_mean_marginals_over_all_orders(game):
     assert shapley.exact(n, utility(worth)) == [Fraction(each, math.factorial(n)) for each in sums]
 
 
-@given(
-    st.integers(1, 6).flatmap(
-        lambda n: st.tuples(
-            st.lists(st.integers(-50, 50), min_size=n, max_size=n),
-            st.lists(st.lists(st.integers(-9, 9), min_size=3, max_size=3), min_size=n, max_size=n),
-        )
-    ),
-    st.integers(0, 9),
-)
-@settings(deadline=None)
-def test_the_parabola_is_found_again_and_valued_exactly(drawn, curvature):
-    """A game that is a parabola: from n + 1 points of it come the exact Shapley values of all of it."""
-    slopes, rows = drawn
-    n = len(rows)
-    unit = 2 * n * n * math.lcm(*range(1, n + 1)) ** 2  # so that every worth is a whole number
-    inner = [[sum(a * b for a, b in zip(x, y, strict=True)) for y in rows] for x in rows]
-
-    def worth(members):
-        size = len(members)
-        bend = Fraction(sum(inner[i][j] for i in members for j in members), size * size)
-        value = unit * (Fraction(sum(slopes[i] for i in members), size) - Fraction(curvature, 2) * bend)
-        assert value.denominator == 1
-        return int(value)
-
-    square = Fraction(sum(map(sum, inner)), n * n)
-    found = shapley.quadratic(
-        [worth([i]) for i in range(n)], inner, reached=worth(range(n)), agreeing=list(range(n)), square=square
-    )
-    longer = Fraction(sum(inner[i][i] for i in range(n)), n) - square
-    if longer > 0:
-        assert found == shapley.exact(n, worth)
-    else:  # all updates are one: the curvature cannot be seen, and does not matter
-        assert found == shapley._of_mean([Fraction(worth([i])) for i in range(n)])
+@given(st.lists(st.integers(-50, 50), min_size=1, max_size=6))
+def test_the_slopes_are_found_again_and_valued_exactly(slopes):
+    """A game of means, `v(S) = mean a_i`: from n + 1 points of it come the exact Shapley values of all of it."""
+    n = len(slopes)
+    unit = math.lcm(*range(1, n + 1))  # so that every worth is a whole number
+    points = [3 * unit * 2 * slope + unit * sum(slopes) * 3 // n for slope in slopes]
+    found = shapley.secant(points, reached=9 * unit * sum(slopes) // n)
+    assert found == shapley.exact(n, lambda members: 9 * unit * sum(slopes[i] for i in members) // len(members))
 
 
-def test_who_points_against_the_round_has_no_benefit_of_the_doubt():
-    """Two good updates and one sent backwards tenfold: the last is worth less than nothing."""
-    inner = [[100, 90, -200], [90, 100, -190], [-200, -190, 400]]
-    found = shapley.quadratic([-5, -5, -900], inner, reached=40, agreeing=[0, 1], square=Fraction(90))
-    assert found[2] < 0 < min(found[:2])
+def test_who_makes_it_worse_is_worth_less_than_nothing_however_much_the_others_gain():
+    """Two updates that help and one that undoes it: a good aggregate is no benefit of the doubt for the last."""
+    found = shapley.secant([30, 32, -90], reached=900)
+    assert found[2] < 0
+    assert shapley.secant([900, 920, -90], reached=900)[2] < 0 < min(shapley.secant([900, 920, -90], reached=900)[:2])
 
 
 def test_leaving_out_and_adding_are_differences():

@@ -23,7 +23,7 @@ def test_a_report_has_each_method_and_cheat(tmp_path: Path) -> None:
     told: list[str] = []
     made = credit.run(wanted, told.append)
     record = json.loads(report.write(made, tmp_path).read_text())["metrics"]
-    assert told == ["table, seed 0: nobody cheats", "table, seed 0: last_delta"]
+    assert told == ["1 of 2: table, seed 0, none", "2 of 2: table, seed 0, last_delta"]
     assert record["table/exact_shapley/rho"]["median"] == pytest.approx(1.0)
     assert record["table/gram/evaluations"]["median"] == 0
     assert record["table/gram/last_delta"]["median"] == 0
@@ -33,7 +33,7 @@ def test_a_report_has_each_method_and_cheat(tmp_path: Path) -> None:
 def test_ranks_are_shared_by_equals() -> None:
     """Of 5, 1, 5, 9 the ranks are 1.5, 0, 1.5, 3; against its opposite the correlation is -1."""
     assert credit._ranks([5, 1, 5, 9]).tolist() == [1.5, 0.0, 1.5, 3.0]
-    assert credit._rho([5, 1, 5, 9], [-5, -1, -5, -9]) == -1.0
+    assert credit.rho([5, 1, 5, 9], [-5, -1, -5, -9]) == -1.0
 
 
 def test_every_cheat_sends_something(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import contribution
 from client import plan, training
-from orchestrator import config, errors, findings, scorebook, settlement
+from orchestrator import config, errors, findings, game, scorebook, settlement
 from tests import federation
 
 ROUNDS = ("rounds=3", "task.hidden=16", "credit.examples=100")
@@ -74,8 +74,25 @@ def test_idlers_and_opponents_are_paid_nothing_and_the_book_says_why(tmp_path: P
     assert rulings[1:] == [["silent", "echo", "opposed"]] * 2
     books = [outcome.book for outcome in story.outcomes if outcome.book is not None]
     assert [book.before != "" for book in books] == [False, True, True]
-    # n single updates, the aggregate, the parent.
-    assert [book.evaluations for book in books] == [10, 10, 10]
+    # The way to each update, the aggregate; the parent in the first round alone: later ones are the aggregate of the last.
+    heard = [sum(line.ruling in ("scored", "opposed") for line in book.members.values()) for book in books]
+    alone = [
+        len({line.party for line in book.members.values() if line.ruling in ("scored", "opposed")}) for book in books
+    ]
+    assert alone == heard
+    assert [book.evaluations for book in books] == [heard[0] + 2, heard[1] + 1, heard[2] + 1]
+
+
+def test_a_parent_that_is_not_what_the_aggregate_led_to_is_evaluated(tmp_path: Path) -> None:
+    """Another outer step than the plain one: what the last book says is of another model, and is not taken for it."""
+    story = Story(tmp_path, "outer=sgd", "outer.learning_rate=0.5")
+    for more in (2, 2):
+        outcome = story.round()
+        assert outcome.book is not None
+        assert outcome.book.reached is not None
+        parties = {line.party for line in outcome.book.members.values() if line.ruling in ("scored", "opposed")}
+        assert outcome.book.evaluations == len(parties) + more
+        story.close(outcome)
 
 
 def test_examples_that_a_holder_claims_change_nothing(tmp_path: Path) -> None:
@@ -146,9 +163,15 @@ def test_a_book_has_one_byte_form() -> None:
     line = scorebook.Line(score=-(2**70), ruling="opposed", party="ash", chance=-1)
     named = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
     book = scorebook.Book(before="", sketches=named, evaluations=3, members={"ash": line})
+    book = dataclasses.replace(book, reached=game.Reached(model="5e" * 32, loss=1_234_567))
     file = scorebook.encode(book)
     assert scorebook.decode(file) == book
-    for old, new in ((b'"-118', b'"+118'), (b'"opposed"', b'"liked"'), (b'"evaluations":3', b'"evaluations":"3"')):
+    for old, new in (
+        (b'"-118', b'"+118'),
+        (b'"opposed"', b'"liked"'),
+        (b'"evaluations":3', b'"evaluations":"3"'),
+        (b'"5e5e', b'"5E5e'),
+    ):
         with pytest.raises(errors.RoundError, match="a book of scores"):
             scorebook.decode(file.replace(old, new))
 
