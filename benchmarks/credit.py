@@ -8,6 +8,7 @@ Over tasks and seeds (`benchmarks.contribution`):
     TASK/METHOD/CHEAT          pay to a cheater as a share of an honest holder's, screened; CHEAT.bare: without the screen
     TASK/METHOD/keys_*         what a holder's party gains by two keys more, as a share of an honest holder's
     TASK/METHOD/rare           pay to the one holder that has a class, as a share of the others'
+    TASK/fedml_*/...           likewise, of FedML's contribution module; `notes` say how it fails as published
     TASK/screen/echo, twin     share of honest updates that the screen took for an echo, or for another key of a party
 """
 
@@ -19,7 +20,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from benchmarks import cheats, contribution, report
+from benchmarks import cheats, contribution, contribution_fedml, report
 from client import plan
 
 EXACT = "exact_shapley"
@@ -38,6 +39,7 @@ class Config:
         rare: tasks with enough classes for one to be rare.
         rounds: of a training.
         examples: of the public test set.
+        peer: whether FedML's contribution module is measured beside (`benchmarks.contribution_fedml`).
     """
 
     tasks: tuple[str, ...] = contribution.TASKS
@@ -48,6 +50,7 @@ class Config:
     rare: tuple[str, ...] = ("digits",)
     rounds: int = 10
     examples: int = 500
+    peer: bool = True
 
 
 QUICK = Config(
@@ -59,6 +62,7 @@ QUICK = Config(
     rare=(),
     rounds=4,
     examples=100,
+    peer=False,
 )
 
 
@@ -71,6 +75,7 @@ def run(wanted: Config, progress: Callable[[str], None]) -> report.Report:
     """
     load = os.getloadavg()[0]
     values: dict[str, list[float]] = {}
+    notes: dict[str, str] = {}
 
     def note(name: str, value: float) -> None:
         if not math.isnan(value):
@@ -80,6 +85,11 @@ def run(wanted: Config, progress: Callable[[str], None]) -> report.Report:
         for seed in wanted.seeds:
             progress(f"{name}, seed {seed}: nobody cheats")
             honest = contribution.run(_asked(wanted, name, seed, "none", plan.METHODS))
+            if wanted.peer:
+                progress(f"{name}, seed {seed}: FedML's contribution module")
+                beside = contribution_fedml.credited(_asked(wanted, name, seed, "none", ()), honest.paid[EXACT])
+                honest = dataclasses.replace(honest, paid={**honest.paid, **beside.paid})
+                notes |= beside.notes
             _note_honest(name, honest, note)
             if name in wanted.rare:
                 progress(f"{name}, seed {seed}: a rare class")
@@ -91,7 +101,7 @@ def run(wanted: Config, progress: Callable[[str], None]) -> report.Report:
                 _note_cheat(name, cheat, contribution.run(asked), honest, note)
                 bare = contribution.run(dataclasses.replace(asked, screened=False))
                 _note_cheat(name, f"{cheat}.bare", bare, honest, note)
-    return report.make("credit", dataclasses.asdict(wanted), values, load=load)
+    return report.make("credit", dataclasses.asdict(wanted), values, load=load, notes=notes)
 
 
 def _asked(wanted: Config, name: str, seed: int, cheat: str, methods: Sequence[str]) -> contribution.Contribution:

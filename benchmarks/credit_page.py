@@ -6,7 +6,7 @@ python -m benchmarks.credit_page        writes between the marks `<!-- NAME -->`
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks import cheats, page
+from benchmarks import cheats, contribution_fedml, page
 from client import plan
 
 PAGE = page.ROOT / "docs" / "credit.md"
@@ -84,7 +84,21 @@ def _screen() -> str:
     return page.table(["task", "echo, %", "another's key, %", "CPU s a round"], rows)
 
 
-TABLES = {"methods": _methods, "cheats": _cheats, "screen": _screen}
+def _fedml() -> str:
+    """Correlation and cost of FedML's classes, where they were measured; else why they were not."""
+    found = page.result("credit")
+    rows = []
+    for task in found["config"]["tasks"]:
+        for method in contribution_fedml.METHODS:
+            ranked = [_said(f"{task}/{method}/{what}") or "all the same" for what in ("rho", "rho_round")]
+            cost = [_said(f"{task}/{method}/evaluations", ".0f"), _said(f"{task}/{method}/cpu_seconds", ".3f")]
+            rows += [[task, f"`{method}`", *ranked, *cost]] if cost[0] else []
+    notes = [f"- `{name}`: {said}\n" for name, said in sorted(found.get("notes", {}).items())]
+    header = ["task", "method", "rho, run", "rho, round", "evaluations", "CPU s"]
+    return (page.table(header, rows) + "\n" if rows else "") + "".join(notes)
+
+
+TABLES = {"methods": _methods, "cheats": _cheats, "screen": _screen, "fedml": _fedml}
 
 if __name__ == "__main__":
     Path(PAGE).write_text(made(PAGE.read_text()))

@@ -2,6 +2,7 @@
 
     .peers/byzfl        the package alone, beside our torch: its declared dependencies would replace torch by a CUDA build
     .peers/flwr         a virtual environment: flwr pins packages that we pin otherwise
+    .peers/fedml        a virtual environment: FedML's contribution module, with numpy below 2
     .peers/engine       a virtual environment: Flower's simulation engine with the ray that it pins, and our torch behind it
     .peers/flwr-1.40    the package alone, beside our own; likewise each minor that we work with and do not pin
     .peers/verifiers    a virtual environment: what checks our log in tests; some of it is under the GPL, so nothing imports it
@@ -37,6 +38,7 @@ NAMES: Mapping[str, str] = {"engine": "flwr[simulation]"}
 PINNED: Mapping[str, Path] = {
     "verifiers": ROOT / "tests/ledger/interop/requirements.txt",
     "accounting": ROOT / "tests/ledger/accounting.txt",
+    "fedml": ROOT / "benchmarks/fedml.txt",
 }
 """Peers of several packages: all of them and what they need, each in one version."""
 FLOWERS = ("flwr-1.40", "flwr-1.42")
