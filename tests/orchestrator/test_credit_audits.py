@@ -27,6 +27,7 @@ PATHS: Mapping[str, Mapping[str, str]] = {
     "one thread": {"OMP_NUM_THREADS": "1"},
     "two threads, plain MKL, old OpenBLAS": {
         "OMP_NUM_THREADS": "2",
+        "MKL_DYNAMIC": "FALSE",
         "MKL_CBWR": "COMPATIBLE",
         "OPENBLAS_CORETYPE": "Nehalem",
         "ATEN_CPU_CAPABILITY": "default",
