@@ -6,7 +6,7 @@ python -m benchmarks.credit_page        writes between the marks `<!-- NAME -->`
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks import cheats, contribution_fedml, page
+from benchmarks import cheats, contribution, contribution_fedml, page
 from client import plan
 
 PAGE = page.ROOT / "docs" / "credit.md"
@@ -88,7 +88,7 @@ def _fedml() -> str:
     """Correlation and cost of FedML's classes, where they were measured; else why they were not."""
     found = page.result("credit")
     rows = []
-    for task in found["config"]["tasks"]:
+    for task in contribution.TASKS:
         for method in contribution_fedml.METHODS:
             ranked = [_said(f"{task}/{method}/{what}") or "all the same" for what in ("rho", "rho_round")]
             cost = [_said(f"{task}/{method}/evaluations", ".0f"), _said(f"{task}/{method}/cpu_seconds", ".3f")]

@@ -58,7 +58,9 @@ ELSEWHERE = """
 import hashlib, json, sys, warnings
 import numpy, torch
 from click import testing
-from orchestrator import cli
+from client import appraisal, training
+from client.tasks import catalogue
+from orchestrator import cli, config
 draw = numpy.random.default_rng(0).standard_normal
 ours, theirs, many = (draw(shape).astype("f4") for shape in ((200, 300), (300, 170), 100_003))
 left, right = torch.from_numpy(ours), torch.from_numpy(theirs)
@@ -77,12 +79,16 @@ with warnings.catch_warnings():
         "numpy exp": numpy.exp(ours),
     }
 bits = {name: hashlib.sha256(numpy.ascontiguousarray(each).tobytes()).hexdigest() for name, each in plain.items()}
+made = catalogue.load(config.compose([]).plan.task, seed=0)
+weights = training.initial(made, seed=0)
+judged = appraisal.Appraiser(made, made.test(), most=0).scores(weights)
+exact = hashlib.sha256(judged.to(torch.float64).numpy().tobytes()).hexdigest()
 said = []
 for place in sys.argv[1:]:
     done = testing.CliRunner().invoke(cli.cli, ["audit", place, "--no-memory", "--json"])
     assert done.exit_code == 0, done.output
     said.append({name: value for name, value in json.loads(done.stdout).items() if name != "seconds"})
-print(json.dumps([bits, torch.get_num_threads(), said]))
+print(json.dumps([bits, torch.get_num_threads(), [exact, *said]]))
 """
 
 
@@ -100,8 +106,8 @@ def whole(pristine: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def elsewhere(environment: Mapping[str, str], *places: Path) -> tuple[dict[str, str], int, list[dict[str, object]]]:
-    """In a process with another environment: digests of plain arithmetic, threads, and what audits of these places say."""
+def elsewhere(environment: Mapping[str, str], *places: Path) -> tuple[dict[str, str], int, list[object]]:
+    """In a process with another environment: plain arithmetic; threads; a model to the last bit, and audits of these places."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "MKL_", "OPENBLAS_"))}
     command = [sys.executable, "-c", ELSEWHERE, *map(str, places)]
     done = subprocess.run(command, env=plain | environment, capture_output=True, text=True, check=False)
@@ -117,7 +123,8 @@ def require_same(paths: Mapping[str, Mapping[str, str]], *places: Path) -> None:
     here = json.loads(invoke("audit", places[0], "--no-memory", "--json"))
     assert here.pop("seconds") >= 0
     assert here["checked"]["scores"] == here["checked"]["credits"] > 0
-    assert [said for _, _, said in found] == [[here] * len(places)] * len(paths)
+    exact = found[0][2][0]
+    assert [said for _, _, said in found] == [[exact] + [here] * len(places)] * len(paths)
     other = {name for bits, _, _ in found for name in bits if bits[name] != found[0][0][name]}
     if torch.backends.mkl.is_available():
         assert {"torch float32 matmul", "torch float64 matmul"} <= other
