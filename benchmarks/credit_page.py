@@ -92,9 +92,10 @@ def _fedml() -> str:
         for method in contribution_fedml.METHODS:
             ranked = [_said(f"{task}/{method}/{what}") or "all the same" for what in ("rho", "rho_round")]
             cost = [_said(f"{task}/{method}/evaluations", ".0f"), _said(f"{task}/{method}/cpu_seconds", ".3f")]
-            rows += [[task, f"`{method}`", *ranked, *cost]] if cost[0] else []
+            seeds = _metrics().get(f"{task}/{method}/evaluations", {}).get("n", "")
+            rows += [[task, f"`{method}`", *ranked, *cost, str(seeds)]] if cost[0] else []
     notes = [f"- `{name}`: {said}\n" for name, said in sorted(found.get("notes", {}).items())]
-    header = ["task", "method", "rho, run", "rho, round", "evaluations", "CPU s"]
+    header = ["task", "method", "rho, run", "rho, round", "evaluations", "CPU s", "seeds"]
     return (page.table(header, rows) + "\n" if rows else "") + "".join(notes)
 
 
