@@ -8,6 +8,7 @@ Over tasks and seeds (`benchmarks.contribution`):
     TASK/METHOD/CHEAT          pay to a cheater as a share of an honest holder's, screened; CHEAT.bare: without the screen
     TASK/METHOD/keys_*         what a holder's party gains by two keys more, as a share of an honest holder's
     TASK/METHOD/rare           pay to the one holder that has a class, as a share of the others'
+    TASK/fedml_*/...           likewise, of FedML's contribution module; `notes` say how it fails as published
     TASK/screen/echo, twin     share of honest updates that the screen took for an echo, or for another key of a party
 
 Trainings run side by side, one a core; what they come to depends on neither their order nor their number.
@@ -20,11 +21,11 @@ import multiprocessing
 import os
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from benchmarks import cheats, contribution, judge, report
+from benchmarks import cheats, contribution, contribution_fedml, errors, judge, peers, report
 from client import plan
 
 EXACT = "exact_shapley"
@@ -43,6 +44,7 @@ class Config:
         rare: tasks with enough classes for one to be rare.
         rounds: of a training.
         examples: of the public test set.
+        peer: whether FedML's contribution module is measured beside (`benchmarks.contribution_fedml`).
     """
 
     tasks: tuple[str, ...] = contribution.TASKS
@@ -53,6 +55,7 @@ class Config:
     rare: tuple[str, ...] = ("digits",)
     rounds: int = 10
     examples: int = 500
+    peer: bool = True
 
 
 QUICK = Config(
@@ -64,6 +67,7 @@ QUICK = Config(
     rare=(),
     rounds=4,
     examples=100,
+    peer=False,
 )
 
 
@@ -76,22 +80,24 @@ def run(wanted: Config, progress: Callable[[str], None]) -> report.Report:
     """
     load = os.getloadavg()[0]
     values: dict[str, list[float]] = {}
+    notes: dict[str, str] = {}
 
     def note(name: str, value: float) -> None:
         if not math.isnan(value):
             values.setdefault(name, []).append(value)
 
     found = _outcomes(list(_trainings(wanted)), progress)
+    beside, notes = _beside(found, progress) if wanted.peer else ({}, {})
     for asked, outcome in found.items():
         if asked.cheat == "none":
-            honest = outcome
-            _note_honest(asked.task, outcome, note)
+            honest = dataclasses.replace(outcome, paid={**outcome.paid, **beside.get(asked, {})})
+            _note_honest(asked.task, honest, note)
         elif asked.cheat == "rare":
             _note_rare(asked.task, outcome, note)
         else:
             _note_cheat(asked.task, asked.cheat, outcome.paid, honest.paid, note)
             _note_cheat(asked.task, f"{asked.cheat}.bare", outcome.bare, honest.paid, note)
-    return report.make("credit", dataclasses.asdict(wanted), values, load=load)
+    return report.make("credit", dataclasses.asdict(wanted), values, load=load, notes=notes)
 
 
 def _trainings(wanted: Config) -> Iterator[contribution.Contribution]:
@@ -110,26 +116,51 @@ def _trainings(wanted: Config) -> Iterator[contribution.Contribution]:
 def _outcomes(
     trainings: Sequence[contribution.Contribution], progress: Callable[[str], None]
 ) -> dict[contribution.Contribution, contribution.Outcome]:
+    said = [f"{asked.task}, seed {asked.seed}, {asked.cheat}" for asked in trainings]
+    made = _side_by_side(contribution.run, [(asked,) for asked in trainings], said, progress)
+    return dict(zip(trainings, made, strict=True))
+
+
+Beside: TypeAlias = tuple[dict[contribution.Contribution, Mapping[str, judge.Paid]], dict[str, str]]
+"""What FedML's classes paid by training, and notes on them."""
+
+
+def _beside(found: Mapping[contribution.Contribution, contribution.Outcome], progress: Callable[[str], None]) -> Beside:
+    try:
+        progress("FedML's contribution module is set up")
+        peers.install("fedml")  # before the long work, and once
+    except errors.PeerError as error:
+        return {}, dict.fromkeys(contribution_fedml.METHODS, str(error))
+    honest = [asked for asked in found if asked.cheat == "none"]
+    calls = [(dataclasses.replace(asked, methods=()), found[asked].paid[EXACT]) for asked in honest]
+    said = [f"{asked.task}, seed {asked.seed}, FedML's contribution module" for asked in honest]
+    made = _side_by_side(contribution_fedml.credited, calls, said, progress)
+    paid = {asked: each.paid for asked, each in zip(honest, made, strict=True)}
+    return paid, {name: note for each in made for name, note in each.notes.items()}
+
+
+Made = TypeVar("Made")
+
+
+def _side_by_side(
+    function: Callable[..., Made],
+    calls: Sequence[tuple[Any, ...]],
+    said: Sequence[str],
+    progress: Callable[[str], None],
+) -> list[Made]:
+    """What the function makes of each call, in their order; one a core at a time."""
     cores, spawn = os.cpu_count() or 1, multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(cores, mp_context=spawn) as pool:
-        running = [pool.submit(contribution.run, asked) for asked in trainings]
+        running = [pool.submit(function, *call) for call in calls]
+        made = []
         try:
-            return {
-                asked: _awaited(
-                    each, f"{place} of {len(trainings)}: {asked.task}, seed {asked.seed}, {asked.cheat}", progress
-                )
-                for place, (asked, each) in enumerate(zip(trainings, running, strict=True), 1)
-            }
+            for place, (each, name) in enumerate(zip(running, said, strict=True), 1):
+                progress(f"{place} of {len(calls)}: {name}")
+                made.append(each.result())
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def _awaited(
-    running: concurrent.futures.Future[contribution.Outcome], said: str, progress: Callable[[str], None]
-) -> contribution.Outcome:
-    progress(said)
-    return running.result()
+    return made
 
 
 def _asked(wanted: Config, name: str, seed: int, cheat: str, methods: Sequence[str]) -> contribution.Contribution:

@@ -6,7 +6,7 @@ python -m benchmarks.credit_page        writes between the marks `<!-- NAME -->`
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks import cheats, page, scoring
+from benchmarks import cheats, contribution, contribution_fedml, page, scoring
 from client import plan
 
 PAGE = page.ROOT / "docs" / "credit.md"
@@ -99,7 +99,22 @@ def _scoring() -> str:
     return page.table(header, rows)
 
 
-TABLES = {"methods": _methods, "cheats": _cheats, "screen": _screen, "scoring": _scoring}
+def _fedml() -> str:
+    """Correlation and cost of FedML's classes, where they were measured; else why they were not."""
+    found = page.result("credit")
+    rows = []
+    for task in contribution.TASKS:
+        for method in contribution_fedml.METHODS:
+            ranked = [_said(f"{task}/{method}/{what}") or "all the same" for what in ("rho", "rho_round")]
+            cost = [_said(f"{task}/{method}/evaluations", ".0f"), _said(f"{task}/{method}/cpu_seconds", ".3f")]
+            seeds = _metrics().get(f"{task}/{method}/evaluations", {}).get("n", "")
+            rows += [[task, f"`{method}`", *ranked, *cost, str(seeds)]] if cost[0] else []
+    notes = [f"- `{name}`: {said}\n" for name, said in sorted(found.get("notes", {}).items())]
+    header = ["task", "method", "rho, run", "rho, round", "evaluations", "CPU s", "seeds"]
+    return (page.table(header, rows) + "\n" if rows else "") + "".join(notes)
+
+
+TABLES = {"methods": _methods, "cheats": _cheats, "screen": _screen, "fedml": _fedml, "scoring": _scoring}
 
 if __name__ == "__main__":
     Path(PAGE).write_text(made(PAGE.read_text()))

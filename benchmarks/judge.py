@@ -47,6 +47,14 @@ class Paid:
     seconds: float
 
 
+def amounts(judged: screening.Screened, scores: Sequence[int]) -> list[int]:
+    """What a round pays for these scores, by row."""
+    keys = [list(judged.parties).count(party) for party in judged.parties]
+    scored = [ruling == "scored" for ruling in judged.rulings]
+    due = {f"{row:04}": scores[judged.parties[row]] // keys[row] if scored[row] else 0 for row in range(len(keys))}
+    return list(payout.payout(due, pool=POOL, schedule="proportional").values())
+
+
 class Judge:
     """One method over all rounds."""
 
@@ -80,11 +88,8 @@ class Judge:
         for row, score in zip(players, found, strict=True):
             scores[row] = score
         self._seconds += time.process_time() - start
-        keys = [list(judged.parties).count(party) for party in judged.parties]
-        scored = [ruling == "scored" for ruling in judged.rulings]
-        due = {f"{row:04}": scores[judged.parties[row]] // keys[row] if scored[row] else 0 for row in range(len(rows))}
-        amounts = list(payout.payout(due, pool=POOL, schedule="proportional").values())
-        self._totals = [a + b for a, b in zip(self._totals or [0] * len(rows), amounts, strict=True)]
+        paid = amounts(judged, scores)
+        self._totals = [a + b for a, b in zip(self._totals or [0] * len(rows), paid, strict=True)]
         self._scores.append(scores)
 
     def paid(self) -> Paid:

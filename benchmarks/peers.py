@@ -2,6 +2,7 @@
 
     .peers/byzfl        the package alone, beside our torch: its declared dependencies would replace torch by a CUDA build
     .peers/flwr         a virtual environment: flwr pins packages that we pin otherwise
+    .peers/fedml        a virtual environment: FedML's contribution module, with numpy below 2
     .peers/engine       a virtual environment: Flower's simulation engine with the ray that it pins, and our torch behind it
     .peers/pfl          a virtual environment: pfl, whose dp-accounting is older than ours, and our torch behind it
     .peers/flwr-1.40    the package alone, beside our own; likewise each minor that we work with and do not pin
@@ -39,6 +40,7 @@ PINNED: Mapping[str, Path] = {
     "verifiers": ROOT / "tests/ledger/interop/requirements.txt",
     "accounting": ROOT / "tests/ledger/accounting.txt",
     "pfl": ROOT / "benchmarks/peer_speed/pfl.txt",
+    "fedml": ROOT / "benchmarks/fedml.txt",
 }
 """Peers of several packages: all of them and what they need, each in one version."""
 BEHIND = ("engine", "pfl")

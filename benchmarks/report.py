@@ -60,6 +60,7 @@ class Report:
         versions: of what it ran on.
         commit: of this repository, empty outside a checkout.
         load: the machine's one-minute load before it began.
+        notes: what no number says, such as why a peer could not be measured.
     """
 
     suite: str
@@ -69,13 +70,21 @@ class Report:
     versions: Mapping[str, str]
     commit: str
     load: float
+    notes: Mapping[str, str]
 
     def to_json(self) -> str:
         """The report as indented JSON."""
         return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True)
 
 
-def make(suite: str, config: Mapping[str, Any], values: Mapping[str, Sequence[float]], *, load: float) -> Report:
+def make(
+    suite: str,
+    config: Mapping[str, Any],
+    values: Mapping[str, Sequence[float]],
+    *,
+    load: float,
+    notes: Mapping[str, str] | None = None,
+) -> Report:
     """The report of `values` by metric name, taken here and now."""
     return Report(
         suite=suite,
@@ -90,6 +99,7 @@ def make(suite: str, config: Mapping[str, Any], values: Mapping[str, Sequence[fl
         versions={name: importlib.metadata.version(name) for name in PACKAGES},
         commit=_commit(),
         load=load,
+        notes=notes or {},
     )
 
 

@@ -3,11 +3,12 @@
 import dataclasses
 from collections.abc import Collection, Mapping
 
-from ledger import statements
+from ledger import statements, transfers
 from orchestrator import errors, jury, scorebook, settlement
 
 CODES = {"aggregate": "aggregate", "checkpoint": "checkpoint"}
 """Fields of a commit whose difference has a code of its own."""
+MOST_NAMED = 5
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +112,21 @@ def books(number: int, recorded: scorebook.Book, again: scorebook.Book) -> None:
             raise errors.AuditError(message, "credit")
     if recorded != again:
         raise errors.AuditError(f"round {number}: the book of scores is not the recomputed one", "credit")
+
+
+def payments(number: int, recorded: statements.CreditTransfer, again: statements.CreditTransfer) -> None:
+    """Nothing, if a round's payment on record is the recomputed one.
+
+    Raises:
+        AuditError: it is not; the message names the members whose postings differ, the first of them if they are many.
+    """
+    said, is_so = transfers.changes(recorded.postings), transfers.changes(again.postings)
+    other = [name for name in sorted(said.keys() | is_so.keys()) if said.get(name, 0) != is_so.get(name, 0)]
+    if other:
+        lines = [f"{name} {said.get(name, 0)}, recomputed {is_so.get(name, 0)}" for name in other[:MOST_NAMED]]
+        more = f"; and {len(other) - MOST_NAMED} more" if len(other) > MOST_NAMED else ""
+        raise errors.AuditError(f"round {number}: credit says postings {'; '.join(lines)}{more}", "credit")
+    same(number, "credit", recorded, again)
 
 
 def _spelled(line: scorebook.Line | None) -> str:

@@ -77,7 +77,7 @@ class Recount:
         self._hear(outcome)
         claims = {name: getattr(commit, name) for name in ("correct", "total", "loss_micro")}
         findings.same(record.open.round, "commit", commit, dataclasses.replace(again.commit, **claims))
-        findings.same(record.open.round, "credit", credit, again.credit)
+        findings.payments(record.open.round, credit, again.credit)
         return Recounted(outcome=outcome, offers=offers, on_word=len(unavailable))
 
     def disclosed(self, record: rounds.RoundRecord, finished: rounds.RoundRecord | None, identity: str) -> Recounted:

@@ -1,11 +1,12 @@
 """The credit benchmark measures what its page says."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
-from benchmarks import cheats, contribution, credit, credit_page, report
+from benchmarks import cheats, contribution, contribution_fedml, credit, credit_page, errors, page, peers, report
 
 
 def test_a_report_has_each_method_and_cheat(tmp_path: Path) -> None:
@@ -19,6 +20,7 @@ def test_a_report_has_each_method_and_cheat(tmp_path: Path) -> None:
         rare=(),
         rounds=3,
         examples=50,
+        peer=False,
     )
     told: list[str] = []
     made = credit.run(wanted, told.append)
@@ -48,3 +50,48 @@ def test_the_page_is_that_of_the_result() -> None:
     """`python -m benchmarks.credit_page` would change nothing."""
     text = credit_page.PAGE.read_text()
     assert credit_page.made(text) == text
+
+
+ASKED = contribution.Contribution(task="table", seed=0, cheat="none", methods=("exact_shapley",), rounds=2, examples=30)
+
+
+def test_a_peer_that_cannot_be_installed_is_no_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The benchmark goes on without FedML, and its report says why; the page has the reason for a table."""
+
+    def refuse(*_: object) -> None:
+        raise errors.PeerError("pip install benchmarks/fedml.txt failed: no network")
+
+    monkeypatch.setattr(peers, "install", refuse)
+    wanted = dataclasses.replace(credit.QUICK, cheats=(), rounds=2, examples=30, peer=True)
+    record = json.loads(report.write(credit.run(wanted, lambda _: None), tmp_path).read_text())
+    why = "pip install benchmarks/fedml.txt failed: no network"
+    assert record["notes"] == dict.fromkeys(contribution_fedml.METHODS, why)
+    assert not [name for name in record["metrics"] if "fedml" in name]
+    monkeypatch.setattr(page, "result", lambda _: record)
+    assert credit_page.TABLES["fedml"]().splitlines() == [f"- `{name}`: {why}" for name in contribution_fedml.METHODS]
+
+
+def test_fedml_judges_the_game_that_exact_values_judge(tmp_path: Path) -> None:
+    """Where its environment is set up: published it fails; mended, GTG's values sum to what the round is worth."""
+    if not (peers.FOLDER / "fedml").exists():
+        pytest.skip("FedML's module is not in .peers/fedml: `python -m benchmarks.peers fedml` fetches it")
+    found = contribution.run(ASKED)
+    beside = contribution_fedml.credited(ASKED, found.paid["exact_shapley"])
+    assert beside.notes == dict.fromkeys(contribution_fedml.METHODS, "as published: KeyError: 0")
+    exact, gtg = found.paid["exact_shapley"], beside.paid["fedml_gtg"]
+    for mine, theirs in zip(exact.scores, gtg.scores, strict=True):
+        # Efficiency; GTG leaves off a permutation when 0.001 nats are left.
+        assert sum(theirs) == pytest.approx(sum(mine), abs=0.001 * contribution_fedml.UNITS)
+        assert credit._rho(theirs, mine) > 0.8
+    assert sum(gtg.totals) == 2 * contribution.POOL
+    assert set(beside.paid["fedml_leave_one_out"].totals) == {0}
+
+
+def test_what_is_handed_over_is_the_game(tmp_path: Path) -> None:
+    """Of every coalition the worth of its mean, of the players that the screen leaves; of all of them the exact values' sum."""
+    [first, _] = contribution_fedml._rounds(ASKED)
+    exact = contribution.run(ASKED).paid["exact_shapley"]
+    count = len(first.judged.players)
+    assert (first.updates.shape[0], first.utility.shape) == (count, (2**count,))
+    assert first.utility[0] == 0
+    assert sum(exact.scores[0]) == pytest.approx(first.utility[-1] * contribution_fedml.UNITS, abs=count)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import accounts, payout
+from ledger import accounts, payout, statements, transfers
 
 SCORES = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(-5, 10) | st.integers(0, 10**18), min_size=1)
 
@@ -25,6 +25,22 @@ def test_a_payout_adds_up(scores, pool, floor, room, rate):
         assert all(amount <= cap for amount in paid.values())
     if paid and schedule == "proportional":
         assert sum(found.values()) == pool or set(paid.values()) == {cap}
+
+
+@given(SCORES, st.integers(0, 10**6), st.integers(0, 1000), st.integers(0, 10**6), st.integers(0, 3))
+def test_each_transfer_of_a_payout_sums_to_nothing(scores, pool, floor, room, rate):
+    """By any schedule, floor and cap: what is issued is what is paid, the log's rules admit it, and its reversal leaves 0."""
+    terms = {"pool": pool, "schedule": "linear" if rate else "proportional", "cap": floor + room if room else 0}
+    found = payout.payout(scores, rate=rate, floor=floor, **terms)
+    postings = transfers.payment(found)
+    where = {"author": "coordinator", "run": "0" * 64, "round": 1}
+    paid = statements.CreditTransfer(**where, id="round/1", code="round", reverses="", postings=postings)
+    assert sum(amount for _, amount in postings) == 0
+    assert transfers.changes(postings) == {name: amount for name, amount in found.items() if amount}
+    assert -dict(postings).get("issued", 0) == sum(found.values())
+    transfers.check_payment(paid, accepted=scores, **payout.terms(terms))
+    both = transfers.add(dict(postings), transfers.opposite(postings))
+    assert set(both.values()) <= {0}
 
 
 @given(SCORES, st.integers(0, 10**6))
