@@ -24,6 +24,7 @@ from client import (
     momentum,
     outbox,
     phases,
+    plan,
     policy,
     privacy,
     seeds,
@@ -180,7 +181,7 @@ class Holder:
         if opening.task != _task_digest(self._agreed.plan.task):
             message = f"the round's task digest {opening.task} is not that of the code here"
             raise errors.RefusalError("wrong-task", message)
-        if opening.rule != self._agreed.plan.rule.digest():
+        if opening.rule != _rule_digest(self._agreed.plan.rule):
             raise errors.RefusalError("wrong-rule", f"the round's rule digest {opening.rule} is not that of the plan")
         if len(opening.exponents) != len(self._agreed.specs):
             have, want = len(opening.exponents), len(self._agreed.specs)
@@ -248,3 +249,4 @@ class Holder:
 
 # The code of a process does not change, and one that plays many holders asks for each of them.
 _task_digest = functools.lru_cache(maxsize=4)(catalogue.digest)
+_rule_digest = functools.lru_cache(maxsize=4)(plan.RulePlan.digest)

@@ -15,6 +15,7 @@ class Outbox:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._known: tuple[bytes, dsse.Envelope, statements.Predicate] | None = None
 
     def find(self, opening: statements.RoundOpen) -> dsse.Envelope | None:
         """The offer already made to this round, or None.
@@ -23,10 +24,14 @@ class Outbox:
             RefusalError: the last offer was to a later round: what was offered to this one is no longer known.
             StatementError: the file is damaged.
         """
-        if not self._path.exists():
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
             return None
-        envelope = dsse.Envelope.parse(self._path.read_bytes())
-        offer = statements.parse(envelope.payload)
+        if self._known is None or self._known[0] != data:
+            envelope = dsse.Envelope.parse(data)
+            self._known = data, envelope, statements.parse(envelope.payload)
+        _, envelope, offer = self._known
         if not isinstance(offer, statements.UpdateOffer):
             return None
         if offer.run == opening.run and offer.round > opening.round:
@@ -37,5 +42,6 @@ class Outbox:
 
     def keep(self, offer: dsse.Envelope, together: durable.Together | None = None) -> None:
         """Write `offer` down, durably, in place of the one before; with others, durably when those are finished."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if self._known is None:  # else a file has lain here
+            self._path.parent.mkdir(parents=True, exist_ok=True)
         (together.write if together is not None else durable.write)(self._path, offer.to_bytes())
