@@ -169,7 +169,7 @@ class Holder:
             runtime=fingerprint.runtime(self._model.weights.device, together=learned.together if learned else 1),
         )
         offer = dsse.sign(statements.build(statement), self._key)
-        self._outbox.keep(offer, self._out.records)
+        self._outbox.keep(offer, self._out.records, statement)
         return Contribution(offer=offer, spans=watch.taken())
 
     def _admit(self, envelope: dsse.Envelope, start: checkpoint.Checkpoint) -> statements.RoundOpen:

@@ -40,8 +40,18 @@ class Outbox:
         same = (offer.run, offer.round, offer.parent) == (opening.run, opening.round, opening.parent)
         return envelope if same else None
 
-    def keep(self, offer: dsse.Envelope, together: durable.Together | None = None) -> None:
-        """Write `offer` down, durably, in place of the one before; with others, durably when those are finished."""
+    def keep(
+        self, offer: dsse.Envelope, together: durable.Together | None = None, said: statements.UpdateOffer | None = None
+    ) -> None:
+        """Write `offer` down, durably, in place of the one before; with others, durably when those are finished.
+
+        Args:
+            offer: the signed offer.
+            together: the others.
+            said: what it states, where the caller knows.
+        """
         if self._known is None:  # else a file has lain here
             self._path.parent.mkdir(parents=True, exist_ok=True)
-        (together.write if together is not None else durable.write)(self._path, offer.to_bytes())
+        data = offer.to_bytes()
+        (together.write if together is not None else durable.write)(self._path, data)
+        self._known = self._known if said is None else (data, offer, said)

@@ -9,6 +9,7 @@ of their specs. The safetensors package reads what we write; what it writes we r
 knows the specs, so it compares, and never allocates what a header claims.
 """
 
+import functools
 import itertools
 import json
 import math
@@ -217,17 +218,27 @@ def _check_entry(entry: object, spec: TensorSpec, dtype: Dtype) -> None:
 
 
 def _header(specs: Sequence[TensorSpec], dtype: Dtype, metadata: Mapping[str, str]) -> bytes:
-    entries: dict[str, object] = {METADATA: dict(sorted(metadata.items()))} if metadata else {}
+    parts = (_compact({METADATA: dict(sorted(metadata.items()))} if metadata else {}), _entries(tuple(specs), dtype))
+    text = ("{" + ",".join(part[1:-1] for part in parts if part != "{}") + "}").encode()
+    padded = text.ljust(-(-len(text) // ALIGNMENT) * ALIGNMENT)
+    if len(padded) > MAX_HEADER:
+        raise errors.TensorsError(f"header of {len(padded)} bytes, expected at most {MAX_HEADER}")
+    return padded
+
+
+@functools.lru_cache(maxsize=16)  # the same for all files of one layout
+def _entries(specs: tuple[TensorSpec, ...], dtype: Dtype) -> str:
+    entries: dict[str, object] = {}
     ends = list(itertools.accumulate(WIDTHS[dtype] * spec.size for spec in specs))
     for spec, start, end in zip(specs, [0, *ends], ends, strict=False):
         if spec.name in entries:
             raise errors.TensorNamesError(f"two tensors are named {spec.name!r}")
         entries[spec.name] = {"dtype": dtype, "shape": list(spec.shape), "data_offsets": [start, end]}
-    text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
-    padded = text.ljust(-(-len(text) // ALIGNMENT) * ALIGNMENT)
-    if len(padded) > MAX_HEADER:
-        raise errors.TensorsError(f"header of {len(padded)} bytes, expected at most {MAX_HEADER}")
-    return padded
+    return _compact(entries)
+
+
+def _compact(entries: Mapping[str, object]) -> str:
+    return json.dumps(entries, ensure_ascii=False, separators=(",", ":"))
 
 
 def _data_size(specs: Sequence[TensorSpec], dtype: Dtype) -> int:
