@@ -179,8 +179,7 @@ class Holder:
         if start.cid != opening.parent:
             raise errors.RefusalError("wrong-parent", f"the checkpoint is {start.cid}, the round's is {opening.parent}")
         if opening.task != _task_digest(self._agreed.plan.task):
-            message = f"the round's task digest {opening.task} is not that of the code here"
-            raise errors.RefusalError("wrong-task", message)
+            raise errors.RefusalError("wrong-task", f"task digest {opening.task} is not that of the code here")
         if opening.rule != _rule_digest(self._agreed.plan.rule):
             raise errors.RefusalError("wrong-rule", f"the round's rule digest {opening.rule} is not that of the plan")
         if len(opening.exponents) != len(self._agreed.specs):
@@ -228,8 +227,7 @@ class Holder:
         after = momentum.advance(before, self._delta(opening, start) if delta is None else delta, beta)
         if not bool(after.isfinite().all()):
             # Kept, it would spoil every round to come.
-            message = "training moved a weight to a value that is not finite: lower task.learning_rate"
-            raise errors.TrainingError(message)
+            raise errors.TrainingError("training moved a weight beyond finite values: lower task.learning_rate")
         self._memory.keep(opening, before=before, after=after)
         return after
 

@@ -46,8 +46,8 @@ class Entry:
 
     def line(self) -> bytes:
         """The entry's one line."""
-        fields = {"round": self.round, "run": self.run, "size": self.size, "time": self.time}
-        return canonical.encode({**fields, "noise": repr(self.noise)}) + b"\n"
+        where: dict[str, canonical.Json] = {"round": self.round, "run": self.run}
+        return canonical.encode(where | {"noise": repr(self.noise), "size": self.size, "time": self.time}) + b"\n"
 
     @classmethod
     def parse(cls, line: bytes) -> Self:

@@ -10,7 +10,6 @@ A block is written, synced and then renamed to its name, so no reader ever sees 
 
 import contextlib
 import dataclasses
-import functools
 import io
 import os
 import secrets
@@ -66,7 +65,7 @@ class Shelf:
 
     def path(self, name: cids.Cid) -> Path:
         """Where the block `name` lies, if it is here."""
-        return _path(self.folder, name)
+        return blockfile.place(self.folder, name)
 
     def stage(self, name: cids.Cid, block: bytes | memoryview) -> "Staged | None":
         """The block, written beside the shelf; None if it lies there intact, which only marks it as put again.
@@ -223,12 +222,6 @@ class Shelf:
             with file:
                 file.seek(0 if packed is None else packed.start)
                 yield file, os.fstat(file.fileno()).st_size if packed is None else packed.size
-
-
-@functools.lru_cache(maxsize=1024)  # asked for at each step of a block's way, and slow to put together
-def _path(folder: Path, name: cids.Cid) -> Path:
-    text = str(name)
-    return folder.joinpath(text[-3:-1], text)
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ Dtype = Literal["I16", "I32", "F32", "F64"]
 
 WIDTHS: Mapping[Dtype, int] = {"I16": 2, "I32": 4, "F32": 4, "F64": 8}  # bytes an element
 METADATA = "__metadata__"
+_compact = functools.partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
 MAX_HEADER = 1 << 20  # bytes
 MAX_NAME = 256  # characters
 MAX_METADATA = 64  # entries
@@ -206,15 +207,13 @@ def _check_names(entries: Mapping[str, Any], specs: Sequence[TensorSpec]) -> Non
 
 def _check_entry(entry: object, spec: TensorSpec, dtype: Dtype) -> None:
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
-        raise errors.TensorsError(
-            f"entry of {spec.name!r} is {_shorten(entry)}, expected dtype, shape and data_offsets"
-        )
+        expected = "expected dtype, shape and data_offsets"
+        raise errors.TensorsError(f"entry of {spec.name!r} is {_shorten(entry)}, {expected}")
     if entry["dtype"] != dtype:
         raise errors.TensorDtypeError(f"{spec.name!r} has dtype {_shorten(entry['dtype'])}, expected {dtype!r}")
     if entry["shape"] != list(spec.shape):
-        raise errors.TensorShapeError(
-            f"{spec.name!r} has shape {_shorten(entry['shape'])}, expected {list(spec.shape)}"
-        )
+        found = _shorten(entry["shape"])
+        raise errors.TensorShapeError(f"{spec.name!r} has shape {found}, expected {list(spec.shape)}")
 
 
 def _header(specs: Sequence[TensorSpec], dtype: Dtype, metadata: Mapping[str, str]) -> bytes:
@@ -235,10 +234,6 @@ def _entries(specs: tuple[TensorSpec, ...], dtype: Dtype) -> str:
             raise errors.TensorNamesError(f"two tensors are named {spec.name!r}")
         entries[spec.name] = {"dtype": dtype, "shape": list(spec.shape), "data_offsets": [start, end]}
     return _compact(entries)
-
-
-def _compact(entries: Mapping[str, object]) -> str:
-    return json.dumps(entries, ensure_ascii=False, separators=(",", ":"))
 
 
 def _data_size(specs: Sequence[TensorSpec], dtype: Dtype) -> int:

@@ -120,8 +120,7 @@ class Log:
 
     def positions(self, eids: Iterable[str]) -> dict[str, int]:
         """Hex eid -> position, of those that have an entry."""
-        found = self._store.positions([bytes.fromhex(eid) for eid in eids])
-        return {eid.hex(): position for eid, position in found.items()}
+        return {eid.hex(): at for eid, at in self._store.positions([bytes.fromhex(each) for each in eids]).items()}
 
     def append(self, envelopes: Sequence[dsse.Envelope], *, head: str | Callable[[], str]) -> list[int]:
         """The positions of the envelopes, appended in one durable transaction, all or none.
@@ -245,9 +244,6 @@ class Log:
 
     def _released(self, work: Callable[[], bytes]) -> bytes:
         stored = self._write(work)
-        self._release()
-        return stored
-
-    def _release(self) -> None:
         # The newest note and not our own, read under the lock: of two publishers the slower must not set the file back.
         self._write(lambda: promises.release(self._store, self._published))
+        return stored
