@@ -5,7 +5,7 @@ lost its tail (SQLite cuts a damaged write-ahead log silently at the first bad f
 may be promoted without its last commits) or was exchanged for an older copy no longer has that root, and is refused.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -117,10 +117,6 @@ class Log:
     def find(self, eid: str) -> int | None:
         """The position of the entry with this hex eid; None without one."""
         return self._store.positions([bytes.fromhex(eid)]).get(bytes.fromhex(eid))
-
-    def positions(self, eids: Iterable[str]) -> dict[str, int]:
-        """Hex eid -> position, of those that have an entry."""
-        return {eid.hex(): at for eid, at in self._store.positions([bytes.fromhex(each) for each in eids]).items()}
 
     def append(self, envelopes: Sequence[dsse.Envelope], *, head: str | Callable[[], str]) -> list[int]:
         """The positions of the envelopes, appended in one durable transaction, all or none.
@@ -244,6 +240,9 @@ class Log:
 
     def _released(self, work: Callable[[], bytes]) -> bytes:
         stored = self._write(work)
+        self._release()
+        return stored
+
+    def _release(self) -> None:
         # The newest note and not our own, read under the lock: of two publishers the slower must not set the file back.
         self._write(lambda: promises.release(self._store, self._published))
-        return stored

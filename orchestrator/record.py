@@ -141,9 +141,8 @@ class Record:
         outcomes: list[int | str | errors.LedgerError] = []
         admitted: dict[str, tuple[history.History, leaf.Entry]] = {}
         known, head = self.history, self._head
-        places = self.log.positions({envelope.eid for envelope in envelopes})
         for envelope in envelopes:
-            place = places.get(envelope.eid)
+            place = None if envelope.eid in admitted else self.find(envelope.eid)
             if place is None and envelope.eid not in admitted:
                 entry = leaf.Entry.chain(known.size, head, envelope)
                 try:
