@@ -24,6 +24,7 @@ from client import (
     momentum,
     outbox,
     phases,
+    plan,
     policy,
     privacy,
     seeds,
@@ -168,7 +169,7 @@ class Holder:
             runtime=fingerprint.runtime(self._model.weights.device, together=learned.together if learned else 1),
         )
         offer = dsse.sign(statements.build(statement), self._key)
-        self._outbox.keep(offer, self._out.records)
+        self._outbox.keep(offer, self._out.records, statement)
         return Contribution(offer=offer, spans=watch.taken())
 
     def _admit(self, envelope: dsse.Envelope, start: checkpoint.Checkpoint) -> statements.RoundOpen:
@@ -178,9 +179,8 @@ class Holder:
         if start.cid != opening.parent:
             raise errors.RefusalError("wrong-parent", f"the checkpoint is {start.cid}, the round's is {opening.parent}")
         if opening.task != _task_digest(self._agreed.plan.task):
-            message = f"the round's task digest {opening.task} is not that of the code here"
-            raise errors.RefusalError("wrong-task", message)
-        if opening.rule != self._agreed.plan.rule.digest():
+            raise errors.RefusalError("wrong-task", f"task digest {opening.task} is not that of the code here")
+        if opening.rule != _rule_digest(self._agreed.plan.rule):
             raise errors.RefusalError("wrong-rule", f"the round's rule digest {opening.rule} is not that of the plan")
         if len(opening.exponents) != len(self._agreed.specs):
             have, want = len(opening.exponents), len(self._agreed.specs)
@@ -227,8 +227,7 @@ class Holder:
         after = momentum.advance(before, self._delta(opening, start) if delta is None else delta, beta)
         if not bool(after.isfinite().all()):
             # Kept, it would spoil every round to come.
-            message = "training moved a weight to a value that is not finite: lower task.learning_rate"
-            raise errors.TrainingError(message)
+            raise errors.TrainingError("training moved a weight beyond finite values: lower task.learning_rate")
         self._memory.keep(opening, before=before, after=after)
         return after
 
@@ -248,3 +247,4 @@ class Holder:
 
 # The code of a process does not change, and one that plays many holders asks for each of them.
 _task_digest = functools.lru_cache(maxsize=4)(catalogue.digest)
+_rule_digest = functools.lru_cache(maxsize=4)(plan.RulePlan.digest)

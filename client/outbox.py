@@ -15,6 +15,7 @@ class Outbox:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._known: tuple[bytes, dsse.Envelope, statements.Predicate] | None = None
 
     def find(self, opening: statements.RoundOpen) -> dsse.Envelope | None:
         """The offer already made to this round, or None.
@@ -23,10 +24,14 @@ class Outbox:
             RefusalError: the last offer was to a later round: what was offered to this one is no longer known.
             StatementError: the file is damaged.
         """
-        if not self._path.exists():
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
             return None
-        envelope = dsse.Envelope.parse(self._path.read_bytes())
-        offer = statements.parse(envelope.payload)
+        if self._known is None or self._known[0] != data:
+            envelope = dsse.Envelope.parse(data)
+            self._known = data, envelope, statements.parse(envelope.payload)
+        _, envelope, offer = self._known
         if not isinstance(offer, statements.UpdateOffer):
             return None
         if offer.run == opening.run and offer.round > opening.round:
@@ -35,7 +40,18 @@ class Outbox:
         same = (offer.run, offer.round, offer.parent) == (opening.run, opening.round, opening.parent)
         return envelope if same else None
 
-    def keep(self, offer: dsse.Envelope, together: durable.Together | None = None) -> None:
-        """Write `offer` down, durably, in place of the one before; with others, durably when those are finished."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        (together.write if together is not None else durable.write)(self._path, offer.to_bytes())
+    def keep(
+        self, offer: dsse.Envelope, together: durable.Together | None = None, said: statements.UpdateOffer | None = None
+    ) -> None:
+        """Write `offer` down, durably, in place of the one before; with others, durably when those are finished.
+
+        Args:
+            offer: the signed offer.
+            together: the others.
+            said: what it states, where the caller knows.
+        """
+        if self._known is None:  # else a file has lain here
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        data = offer.to_bytes()
+        (together.write if together is not None else durable.write)(self._path, data)
+        self._known = self._known if said is None else (data, offer, said)

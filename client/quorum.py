@@ -49,7 +49,7 @@ def require(agreed: plan.Plan) -> None:
 def holders(known: history.History) -> tuple[str, ...]:
     """The members that may be in a cohort, sorted: holders that are not revoked."""
     return tuple(
-        sorted(name for name, member in known.members.items() if member.role == "holder" and member.revoked_at is None)
+        sorted(each.name for each in known.members.values() if each.role == "holder" and each.revoked_at is None)
     )
 
 

@@ -11,6 +11,7 @@ other bytes and other noise, and spends again: nobody can know whether the first
 Reference: docs/protocol.md P25.
 """
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -45,7 +46,8 @@ class Entry:
 
     def line(self) -> bytes:
         """The entry's one line."""
-        return canonical.encode({**dataclasses.asdict(self), "noise": repr(self.noise)}) + b"\n"
+        where: dict[str, canonical.Json] = {"round": self.round, "run": self.run}
+        return canonical.encode(where | {"noise": repr(self.noise), "size": self.size, "time": self.time}) + b"\n"
 
     @classmethod
     def parse(cls, line: bytes) -> Self:
@@ -116,7 +118,9 @@ class Spending:
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
         self._path = path
+        self._lock = path.with_name(f"{path.name}.lock")
         self._clock = clock
+        self._known: tuple[bytes, tuple[Entry, ...]] = b"", ()
 
     def so_far(self) -> Spent:
         """What was spent until now.
@@ -151,8 +155,7 @@ class Spending:
             SpendingError: the file is damaged.
             OSError: the entry cannot be written; nothing may leave.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with durable.locked(self._path.with_name(f"{self._path.name}.lock")):
+        with self._locked():
             entries, whole = self._read()
             spent = self._spent(entries)
             admit(spent)
@@ -164,13 +167,25 @@ class Spending:
 
     def _read(self) -> tuple[tuple[Entry, ...], int]:
         """The entries, and the length of the file without a line that a crash cut short: nothing left on its strength."""
-        data = self._path.read_bytes() if self._path.exists() else b""
-        whole = data.rfind(b"\n") + 1
         try:
-            return tuple(Entry.parse(line) for line in data[:whole].splitlines(keepends=True)), whole
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            data = b""
+        whole = data.rfind(b"\n") + 1
+        # Others append too, so the file is read each time; what it begins with was most likely read before.
+        before, entries = self._known if data.startswith(self._known[0]) else (b"", ())
+        try:
+            entries += tuple(Entry.parse(line) for line in data[len(before) : whole].splitlines(keepends=True))
         except errors.SpendingError as error:
             message = f"{self._path}: {error}: expected lines that this holder wrote; put back a copy, or consent anew"
             raise errors.SpendingError(message) from error
+        self._known = data[:whole], entries
+        return entries, whole
+
+    def _locked(self) -> contextlib.AbstractContextManager[None]:
+        if not self._lock.exists():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        return durable.locked(self._lock)
 
     def _append(self, entry: Entry, whole: int, together: durable.Together | None) -> None:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)

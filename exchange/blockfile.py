@@ -5,6 +5,7 @@ A link could lead to bytes that somebody else takes away, a pipe would hang whoe
 
 import contextlib
 import errno
+import functools
 import hashlib
 import io
 import os
@@ -16,6 +17,13 @@ from exchange import errors
 
 _NO_FILE = (errno.ELOOP, errno.ENXIO, errno.ENODEV)
 _NOT_OURS = (errno.ENOENT, errno.EACCES, errno.EPERM)
+
+
+@functools.lru_cache(maxsize=1024)  # asked for at each step of a block's way, and slow to put together
+def place(folder: Path, name: cids.Cid) -> Path:
+    """Where the block `name` lies in `folder`, if it is there."""
+    text = str(name)
+    return folder.joinpath(text[-3:-1], text)
 
 
 def opened(path: Path) -> io.FileIO | None:

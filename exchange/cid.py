@@ -9,6 +9,7 @@ Reference: multiformats CID specification, version 1; RFC 4648 section 6.
 """
 
 import base64
+import functools
 import hashlib
 import re
 from dataclasses import dataclass
@@ -49,12 +50,7 @@ class Cid:
 
         Reference: CID specification; docs/protocol.md P11.
         """
-        if not _TEXT.fullmatch(text):
-            raise errors.CidError(f"{text[:80]!r} is not a CID: expected 'b' and 58 characters of a-z or 2-7")
-        cid = cls.from_bytes(base64.b32decode(text[1:].upper() + "======"))
-        if str(cid) != text:
-            raise errors.CidError(f"{text!r} is not a CID: its last character has unused bits that are not zero")
-        return cid
+        return cls.from_bytes(_read(text))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -68,4 +64,21 @@ class Cid:
         return bytes([1, self.codec]) + _MULTIHASH + self.digest
 
     def __str__(self) -> str:
-        return "b" + base64.b32encode(bytes(self)).decode().rstrip("=").lower()
+        return _spelled(bytes(self))
+
+
+# A block's name is read and written several times on its way: when it is made, stored, pinned, offered and collected.
+@functools.lru_cache(maxsize=4096)
+def _spelled(data: bytes) -> str:
+    return "b" + base64.b32encode(data).decode().rstrip("=").lower()
+
+
+@functools.lru_cache(maxsize=4096)
+def _read(text: str) -> bytes:
+    """The bytes that `text` spells and no other text does; raises CidError where there are none."""
+    if not _TEXT.fullmatch(text):
+        raise errors.CidError(f"{text[:80]!r} is not a CID: expected 'b' and 58 characters of a-z or 2-7")
+    data = base64.b32decode(text[1:].upper() + "======")
+    if _spelled(data) != text:
+        raise errors.CidError(f"{text!r} is not a CID: its last character has unused bits that are not zero")
+    return data

@@ -67,6 +67,7 @@ class Gatherer:
     def __init__(self, target: shelf.Shelf) -> None:
         self._shelf = target
         self._staged: dict[cids.Cid, shelf.Staged] = {}
+        self._folders: set[Path] = set()  # of blocks, which stay
 
     def put_file(self, file: BinaryIO) -> cids.Cid:
         """The CID of what `file` holds from its position to its end; raises as `BlockStore.put_file`."""
@@ -95,7 +96,9 @@ class Gatherer:
             if name not in self._staged and (staged := self._shelf.stage(name, block)):
                 self._staged[name] = staged
                 staged.file.close()
-                staged.path.parent.mkdir(exist_ok=True)
+                if staged.path.parent not in self._folders:
+                    staged.path.parent.mkdir(exist_ok=True)
+                    self._folders.add(staged.path.parent)
 
 
 def flush(folder: Path) -> None:

@@ -13,6 +13,7 @@ Base64 here is unpadded and canonical. A header has exactly one byte form, so pa
 import base64
 import binascii
 import hmac
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -28,6 +29,7 @@ MAX_HEADER = 64 * 1024  # bytes: 41 hybrid recipients, or 64 of X25519
 MAX_STANZAS = 64
 MAC_SIZE = 32  # bytes
 COLUMNS = 64
+_WORD = re.compile(r"[!-~]+")
 
 
 def encode_base64(data: bytes) -> str:
@@ -73,7 +75,7 @@ class Stanza:
     body: bytes
 
     def __post_init__(self) -> None:
-        if not self.args or not all(arg and all("!" <= character <= "~" for character in arg) for arg in self.args):
+        if not self.args or not all(map(_WORD.fullmatch, self.args)):
             shown = " ".join(self.args)[:80]
             raise errors.SealError(f"stanza arguments {shown!r} are not printable ASCII words, one space between them")
 

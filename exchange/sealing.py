@@ -28,6 +28,7 @@ from exchange import recipients as keys
 CONTEXT_TYPE = "folkmoot/context"
 CONTEXT_ARGS = (CONTEXT_TYPE, "v1")
 CONTEXT_SIZE = 32  # bytes
+SMALL = 256 * 1024  # bytes that cost less to copy once than to hand on piece by piece; sealed, they are one block
 
 
 def seal(plaintext: bytes | bytearray | memoryview, *, recipients: Sequence[keys.Recipient], context: bytes) -> bytes:
@@ -145,6 +146,9 @@ def deposit(
 
     Reference: C2SP age v1; docs/protocol.md P10.
     """
+    if isinstance(plaintext, Sequence) and sum(map(len, plaintext)) <= SMALL:
+        whole = seal(b"".join(plaintext), recipients=recipients, context=context)
+        return unixfs.Root(cid=into.put_file(io.BytesIO(whole)), size=len(whole))
     sealed = source(plaintext, recipients=recipients, context=context)
     first = sealed.read(unixfs.CHUNK)
     if len(first) < unixfs.CHUNK:  # no more comes, so there is nothing to make ahead

@@ -65,8 +65,7 @@ class Shelf:
 
     def path(self, name: cids.Cid) -> Path:
         """Where the block `name` lies, if it is here."""
-        text = str(name)
-        return self.folder / text[-3:-1] / text
+        return blockfile.place(self.folder, name)
 
     def stage(self, name: cids.Cid, block: bytes | memoryview) -> "Staged | None":
         """The block, written beside the shelf; None if it lies there intact, which only marks it as put again.

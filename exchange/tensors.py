@@ -9,6 +9,7 @@ of their specs. The safetensors package reads what we write; what it writes we r
 knows the specs, so it compares, and never allocates what a header claims.
 """
 
+import functools
 import itertools
 import json
 import math
@@ -22,6 +23,7 @@ Dtype = Literal["I16", "I32", "F32", "F64"]
 
 WIDTHS: Mapping[Dtype, int] = {"I16": 2, "I32": 4, "F32": 4, "F64": 8}  # bytes an element
 METADATA = "__metadata__"
+_compact = functools.partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
 MAX_HEADER = 1 << 20  # bytes
 MAX_NAME = 256  # characters
 MAX_METADATA = 64  # entries
@@ -205,29 +207,33 @@ def _check_names(entries: Mapping[str, Any], specs: Sequence[TensorSpec]) -> Non
 
 def _check_entry(entry: object, spec: TensorSpec, dtype: Dtype) -> None:
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
-        raise errors.TensorsError(
-            f"entry of {spec.name!r} is {_shorten(entry)}, expected dtype, shape and data_offsets"
-        )
+        expected = "expected dtype, shape and data_offsets"
+        raise errors.TensorsError(f"entry of {spec.name!r} is {_shorten(entry)}, {expected}")
     if entry["dtype"] != dtype:
         raise errors.TensorDtypeError(f"{spec.name!r} has dtype {_shorten(entry['dtype'])}, expected {dtype!r}")
     if entry["shape"] != list(spec.shape):
-        raise errors.TensorShapeError(
-            f"{spec.name!r} has shape {_shorten(entry['shape'])}, expected {list(spec.shape)}"
-        )
+        found = _shorten(entry["shape"])
+        raise errors.TensorShapeError(f"{spec.name!r} has shape {found}, expected {list(spec.shape)}")
 
 
 def _header(specs: Sequence[TensorSpec], dtype: Dtype, metadata: Mapping[str, str]) -> bytes:
-    entries: dict[str, object] = {METADATA: dict(sorted(metadata.items()))} if metadata else {}
+    parts = (_compact({METADATA: dict(sorted(metadata.items()))} if metadata else {}), _entries(tuple(specs), dtype))
+    text = ("{" + ",".join(part[1:-1] for part in parts if part != "{}") + "}").encode()
+    padded = text.ljust(-(-len(text) // ALIGNMENT) * ALIGNMENT)
+    if len(padded) > MAX_HEADER:
+        raise errors.TensorsError(f"header of {len(padded)} bytes, expected at most {MAX_HEADER}")
+    return padded
+
+
+@functools.lru_cache(maxsize=16)  # the same for all files of one layout
+def _entries(specs: tuple[TensorSpec, ...], dtype: Dtype) -> str:
+    entries: dict[str, object] = {}
     ends = list(itertools.accumulate(WIDTHS[dtype] * spec.size for spec in specs))
     for spec, start, end in zip(specs, [0, *ends], ends, strict=False):
         if spec.name in entries:
             raise errors.TensorNamesError(f"two tensors are named {spec.name!r}")
         entries[spec.name] = {"dtype": dtype, "shape": list(spec.shape), "data_offsets": [start, end]}
-    text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
-    padded = text.ljust(-(-len(text) // ALIGNMENT) * ALIGNMENT)
-    if len(padded) > MAX_HEADER:
-        raise errors.TensorsError(f"header of {len(padded)} bytes, expected at most {MAX_HEADER}")
-    return padded
+    return _compact(entries)
 
 
 def _data_size(specs: Sequence[TensorSpec], dtype: Dtype) -> int:

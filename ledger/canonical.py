@@ -10,8 +10,8 @@ order of code points, and the string escapes of the standard library are those o
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import NoReturn, TypeAlias
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NoReturn, TypeAlias
 
 from ledger import errors
 
@@ -36,9 +36,7 @@ def encode(value: Json, *, limit: int = MAX_BYTES) -> bytes:
     Reference: RFC 8785 (JSON Canonicalization Scheme), section 3.2; docs/protocol.md P1.
     """
     _check(value, MAX_DEPTH)
-    data = _written(value)
-    _bound(data, limit)
-    return data
+    return bounded(_written(value), limit=limit)
 
 
 def decode(data: bytes, *, limit: int = MAX_BYTES) -> Json:
@@ -49,7 +47,7 @@ def decode(data: bytes, *, limit: int = MAX_BYTES) -> Json:
 
     Reference: RFC 8785 (JSON Canonicalization Scheme), section 3.2; docs/protocol.md P1.
     """
-    _bound(data, limit)
+    bounded(data, limit=limit)
     try:
         value: Json = _DECODER.decode(data.decode())
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -64,6 +62,13 @@ def decode(data: bytes, *, limit: int = MAX_BYTES) -> Json:
     return value
 
 
+def bounded(data: bytes, *, limit: int = MAX_BYTES) -> bytes:
+    """`data`, if it is no longer than `limit`; raises StatementError."""
+    if len(data) > limit:
+        raise errors.StatementError(f"{len(data)} bytes, expected at most {limit}", code="too-large")
+    return data
+
+
 def _written(value: Json) -> bytes:
     try:
         return _ENCODER.encode(value).encode()
@@ -71,30 +76,35 @@ def _written(value: Json) -> bytes:
         raise errors.StatementError(f"string with a lone surrogate: {error}, expected Unicode scalar values") from error
 
 
-def _bound(data: bytes, limit: int) -> None:
-    if len(data) > limit:
-        raise errors.StatementError(f"{len(data)} bytes, expected at most {limit}", code="too-large")
-
-
-def _check(value: object, depth: int) -> None:
+def _check(value: Any, depth: int) -> None:  # noqa: ANN401  whatever a caller hands over
     if depth < 0:
         raise errors.StatementError(f"nested deeper than {MAX_DEPTH} levels")
     # By exact type, because True is an int and an IntEnum prints as something else.
     kind = type(value)
-    if kind is str or kind is bool or value is None:
-        return
-    if isinstance(value, int) and kind is int:
+    if kind is dict:
+        _check_keys(value)
+        _check_items(value.values(), depth - 1)
+    elif kind is list or kind is tuple:
+        _check_items(value, depth - 1)
+    elif kind is int:
         if abs(value) > MAX_INTEGER:
             raise errors.StatementError(f"integer of {value.bit_length()} bits, expected at most 2^53-1")
-    elif isinstance(value, (list, tuple)) and kind in (list, tuple):
-        for item in value:
-            _check(item, depth - 1)
-    elif isinstance(value, dict) and kind is dict:
-        for key, item in value.items():
-            _check_key(key)
-            _check(item, depth - 1)
-    else:
+    elif kind is not str and kind is not bool and value is not None:
         raise errors.StatementError(f"{kind.__name__} in JSON, expected null, bool, int, str, list or dict")
+
+
+def _check_items(values: Collection[Any], depth: int) -> None:
+    for value in values:
+        if type(value) is not str or depth < 0:  # most of them are, and there is nothing more to check
+            _check(value, depth)
+
+
+def _check_keys(keys: Collection[object]) -> None:
+    # All at once: only where something is wrong is it asked with which key.
+    if set(map(type, keys)) <= {str} and (joined := "".join(map(str, keys))).isascii() and joined.isprintable():
+        return
+    for key in keys:
+        _check_key(key)
 
 
 def _check_key(key: object) -> None:
@@ -108,8 +118,7 @@ def _members(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
         raise errors.StatementError(f"an object of {len(pairs)} members repeats a key, expected distinct keys")
     joined = "".join(members)
     if not (joined.isascii() and joined.isprintable()):
-        for key in members:
-            _check_key(key)
+        _check_keys(members)
     return members
 
 

@@ -1,10 +1,12 @@
 """The context digest, which ties an update to its run, round, parent and sender."""
 
+import functools
 import hashlib
 
 from ledger import canonical
 
 
+@functools.lru_cache(maxsize=1024)  # whoever plays a holder, the ledger, and who opens the update ask in turn
 def context_digest(run: str, round: int, parent: str, sender: str) -> bytes:  # noqa: A002 - the protocol's word
     """The 32-byte sha256 of `{"parent":cid,"round":n,"run":hex,"sender":name,"v":1}` as canonical JSON.
 

@@ -12,7 +12,7 @@ import base64
 import binascii
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from ledger import canonical, errors, keys
@@ -31,10 +31,15 @@ _PARTS = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """A payload and its one (keyid, signature). The keyid is a hint that decides nothing."""
+    """A payload and its one (keyid, signature). The keyid is a hint that decides nothing.
+
+    Attributes:
+        eid: Hex sha256 of the signed bytes: the statement's identity, the same however often it is signed or sent.
+    """
 
     payload: bytes
     signatures: tuple[tuple[str, bytes], ...]
+    eid: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.payload) > MAX_PAYLOAD:
@@ -46,6 +51,7 @@ class Envelope:
         if not _KEYID.fullmatch(keyid) or len(signature) != 64:
             expected = "expected SHA256:<fingerprint> and 64 bytes"
             raise errors.StatementError(f"keyid {keyid[:60]!r} with a signature of {len(signature)} bytes, {expected}")
+        object.__setattr__(self, "eid", hashlib.sha256(self.pae()).hexdigest())
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -101,11 +107,6 @@ class Envelope:
     def pae(self) -> bytes:
         """The bytes that are signed."""
         return pae(PAYLOAD_TYPE, self.payload)
-
-    @property
-    def eid(self) -> str:
-        """Hex sha256 of the signed bytes: the statement's identity, the same however often it is signed or sent."""
-        return hashlib.sha256(self.pae()).hexdigest()
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:

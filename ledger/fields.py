@@ -5,6 +5,7 @@ StatementError. `statements` names kinds in its dataclasses and reads them back 
 """
 
 import dataclasses
+import functools
 import itertools
 import re
 import typing
@@ -152,7 +153,14 @@ def read_runtime(value: canonical.Json) -> dict[str, str]:
     """An execution fingerprint: at most 16 entries of printable ASCII, names to 32, values to 128 characters."""
     if not isinstance(value, Mapping) or len(value) > MAX_RUNTIME_ENTRIES:
         refuse(value, f"an object of at most {MAX_RUNTIME_ENTRIES} entries")
-    return {read_runtime_name(name): read_runtime_value(item) for name, item in value.items()}
+    if not all(isinstance(item, str) for item in value.values()):
+        refuse(value, "texts")
+    return dict(_read_entries(tuple(value.items())))
+
+
+@functools.lru_cache(maxsize=64)  # the members of a run have few machines
+def _read_entries(entries: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((read_runtime_name(name), read_runtime_value(item)) for name, item in entries)
 
 
 def read_cohort(value: canonical.Json) -> tuple[str, ...]:

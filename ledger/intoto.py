@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from ledger import canonical, keys
 
 TYPE = "https://in-toto.io/Statement/v1"
+_FORM = b'{"_type":"' + TYPE.encode() + b'","predicate":%s,"predicateType":"%s","subject":%s}'
 
 # The digits of base 32 as Python's int() has them: in C, where base64.b32decode is a loop.
 _BASE32 = str.maketrans("abcdefghijklmnopqrstuvwxyz234567", "0123456789abcdefghijklmnopqrstuv")
@@ -31,7 +32,7 @@ def statement(name: str, predicate: Mapping[str, canonical.Json]) -> dict[str, c
 
     Reference: in-toto attestation spec v1, statement.md; docs/protocol.md P3.
     """
-    about, digest = _subject(name.split(":")[2], predicate)
+    about, digest = _subject(name, predicate, None)
     return {
         "_type": TYPE,
         "predicate": dict(predicate),
@@ -40,14 +41,32 @@ def statement(name: str, predicate: Mapping[str, canonical.Json]) -> dict[str, c
     }
 
 
-def _subject(kind: str, predicate: Mapping[str, canonical.Json]) -> tuple[str, str]:
+def payload(name: str, predicate: Mapping[str, canonical.Json], written: bytes) -> bytes:
+    """The bytes of `statement`, around those of the predicate.
+
+    Args:
+        name: Predicate type, `urn:folkmoot:<type>:v1`.
+        predicate: Field -> JSON value, in range.
+        written: The predicate as canonical JSON.
+
+    Raises:
+        StatementError: They are more than a statement may have.
+    """
+    about, digest = _subject(name, predicate, written)
+    subject = canonical.encode([{"digest": {"sha256": digest}, "name": about}])
+    return canonical.bounded(_FORM % (written, name.encode(), subject))
+
+
+def _subject(name: str, predicate: Mapping[str, canonical.Json], written: bytes | None) -> tuple[str, str]:
+    kind = name.split(":")[2]
     if kind in _BLOCKS:
         cid = str(predicate[_BLOCKS[kind]])
         return cid, _cid_digest(cid)
     if kind in _KEYS:
         line = str(predicate[_KEYS[kind]])
         return line, keys.PublicKey.parse(line).digest.hex()
-    return f"{kind}/{predicate['author']}", hashlib.sha256(canonical.encode(dict(predicate))).hexdigest()
+    data = canonical.encode(dict(predicate)) if written is None else written
+    return f"{kind}/{predicate['author']}", hashlib.sha256(data).hexdigest()
 
 
 def _cid_digest(cid: str) -> str:

@@ -9,7 +9,7 @@
 To put a key on top costs a copy of the smallest layers alone: of log n keys on average, whatever is put where.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, ValuesView
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -35,10 +35,11 @@ class Layers(Mapping[K, V], Generic[K, V]):
         return any(key in layer for layer in self._layers)
 
     def __iter__(self) -> Iterator[K]:
-        merged: dict[K, V] = {}
-        for layer in reversed(self._layers):
-            merged |= layer
-        return iter(merged)
+        return iter(self._merged())
+
+    def values(self) -> ValuesView[V]:
+        """The values, in the order in which their keys first came."""
+        return self._merged().values()
 
     def __len__(self) -> int:
         return self._size
@@ -52,3 +53,9 @@ class Layers(Mapping[K, V], Generic[K, V]):
         made._layers = (top, *below)
         made._size = self._size + (key not in self)
         return made
+
+    def _merged(self) -> dict[K, V]:
+        merged: dict[K, V] = {}
+        for layer in reversed(self._layers):
+            merged |= layer
+        return merged

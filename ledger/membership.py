@@ -7,7 +7,7 @@ To change its key a member shows that it holds the new one too. The new key sign
 
 import base64
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, ValuesView
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -62,6 +62,10 @@ class Members(Mapping[str, Member]):
 
     def __len__(self) -> int:
         return len(self._by_name)
+
+    def values(self) -> ValuesView[Member]:
+        """The members, in the order in which they came."""
+        return self._by_name.values()
 
     def knows(self, key: keys.PublicKey) -> bool:
         """Whether a key is or ever was some member's."""

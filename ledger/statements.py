@@ -217,9 +217,10 @@ def build(predicate: Predicate) -> bytes:
     """
     name = _NAMES[type(predicate)]
     value = {field: getattr(predicate, field) for field in _READERS[name]}
+    written = canonical.encode(value)
     # Read back as a stranger would, before the subject is derived from fields that may be nonsense.
-    _predicate(name, typing.cast("dict[str, canonical.Json]", canonical.decode(canonical.encode(value))))
-    return canonical.encode(intoto.statement(name, value))
+    _predicate(name, typing.cast("dict[str, canonical.Json]", canonical.decode(written)))
+    return intoto.payload(name, value, written)
 
 
 def parse(payload: bytes) -> Predicate:

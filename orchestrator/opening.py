@@ -104,7 +104,8 @@ def cohort(known: history.History, *, size: int) -> tuple[str, ...]:
     """
     holders = list(quorum.holders(known))
     if size:
-        holders.sort(key=lambda name: hashlib.sha256(f"{known.checkpoint}\n{name}".encode()).digest())
+        parent = f"{known.checkpoint}\n".encode()
+        holders.sort(key=lambda name: hashlib.sha256(parent + name.encode()).digest())
     return tuple(sorted(holders[: size or len(holders)]))
 
 

@@ -52,6 +52,24 @@ def test_what_was_spent_is_read_back(spent: spending.Spending, tmp_path: Path) -
     assert path_of(spent).stat().st_mode & 0o777 == 0o600
 
 
+def test_what_another_process_spent_meanwhile_counts(spent: spending.Spending) -> None:
+    """Lines are read once, but the file each time: appended, changed or taken away behind its back, it is what it is now."""
+    pay(spent, 1)
+    other = spending.Spending(path_of(spent), clock=lambda: NOON)
+    pay(other, 1, run=OTHER)
+    assert len(spent.so_far().entries) == 2
+    pay(spent, 2)
+    assert other.so_far() == spent.so_far()
+    lines = path_of(spent).read_bytes()
+    path_of(spent).write_bytes(lines.replace(b'"size":100', b'"size":999', 1))
+    assert spent.so_far().bytes_out == 999 + 200
+    path_of(spent).write_bytes(b"x" + lines[1:])
+    with pytest.raises(errors.SpendingError):
+        spent.so_far()
+    path_of(spent).unlink()
+    assert spent.so_far().entries == ()
+
+
 def test_a_round_sealed_twice_is_one_round_and_two_releases(spent: spending.Spending) -> None:
     """Whoever died before the outbox seals again: what may have left twice is counted twice, the round is still one."""
     pay(spent, 1)
