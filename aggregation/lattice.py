@@ -187,13 +187,16 @@ def refine(aggregate: Float64[Tensor, " dim"]) -> Int32[Tensor, " dim"]:
     Raises:
         LatticeError: If a coordinate is not finite or, refined, does not fit an int32.
     """
-    nearest = (aggregate * 2.0**FRACTION_BITS).round_()
-    low, high = torch.aminmax(nearest) if len(nearest) else (nearest.new_zeros(()),) * 2
-    # Written so that a NaN fails it too.
-    if not bool(low > -(2.0**31)) or not bool(high < 2.0**31):
-        reached = f"an aggregate that reaches {float(aggregate.abs().max())}"
-        raise LatticeError(f"{reached}: expected less than 2**23 lattice steps")
-    return nearest.to(torch.int32)
+    refined = torch.empty_like(aggregate, dtype=torch.int32)
+    for part, target in zip(torch.split(aggregate, _BLOCK), torch.split(refined, _BLOCK), strict=True):
+        nearest = (part * 2.0**FRACTION_BITS).round_()
+        low, high = torch.aminmax(nearest) if len(nearest) else (nearest.new_zeros(()),) * 2
+        # Written so that a NaN fails it too.
+        if not bool(low > -(2.0**31)) or not bool(high < 2.0**31):
+            reached = f"an aggregate that reaches {float(aggregate.abs().max())}"
+            raise LatticeError(f"{reached}: expected less than 2**23 lattice steps")
+        target.copy_(nearest)
+    return refined
 
 
 def decode_refined(lattice: Lattice, refined: Int32[Tensor, " dim"]) -> Float64[Tensor, " dim"]:

@@ -10,6 +10,7 @@ References:
     docs/protocol.md P10, P25.
 """
 
+import math
 import os
 
 import numpy as np
@@ -26,6 +27,8 @@ def clip(delta: torch.Tensor, bound: float) -> torch.Tensor:
         delta: float32 `(dim,)`, finite.
         bound: > 0.
     """
+    if math.isinf(bound):
+        return delta
     norm = float(torch.linalg.vector_norm(delta, dtype=torch.float64))
     return delta if norm <= bound else delta * (bound / norm)
 

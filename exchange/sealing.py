@@ -161,7 +161,13 @@ def source(plaintext: Iterable[pieces.Piece], *, recipients: Sequence[keys.Recip
 
 
 def collect(
-    out_of: store.Store, name: cid.Cid | str, *, size: int, identities: Sequence[keys.Identity], context: bytes
+    out_of: store.Store,
+    name: cid.Cid | str,
+    *,
+    size: int,
+    identities: Sequence[keys.Identity],
+    context: bytes,
+    room: memoryview | None = None,
 ) -> memoryview:
     """The plaintext of the sealed file `name`, opened block by block as the store gives them, all of it verified.
 
@@ -171,6 +177,7 @@ def collect(
         size: its bytes, neither more nor fewer, held against a limit by the caller; memory use stays within it.
         identities: as for `unseal`.
         context: as for `unseal`.
+        room: where the plaintext is put, if it is large enough; what it held is lost, whatever comes of the file.
 
     Raises:
         SealError, RecipientError, ContextError, ValueError: as `unseal` does.
@@ -178,7 +185,7 @@ def collect(
 
     Reference: C2SP age v1; docs/protocol.md P10.
     """
-    opened = opening.Opening(size, identities, _check(context))
+    opened = opening.Opening(size, identities, _check(context), room)
     try:
         out_of.get_file(name, cast("BinaryIO", opened), limit=size)
         return opened.finish()
