@@ -40,7 +40,7 @@ class Kept:
         try:
             room = self._free.pop()
         except IndexError:
-            room = memoryview(b"")
+            room = memoryview(bytearray())
         if len(room) < size:
             room = zeros(size)
         try:

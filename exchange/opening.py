@@ -32,7 +32,7 @@ class Opening(io.RawIOBase):
     ) -> None:
         """Await a file of exactly `size` bytes, and open it into `room`, if that is large enough; else as `age.decrypt`."""
         super().__init__()
-        self._room = memoryview(b"") if room is None else room
+        self._room = memoryview(bytearray()) if room is None else room
         self._size, self._identities, self._check_stanzas = size, identities, check_stanzas
         self._received = self._opened = 0
         self._pending = bytearray()  # a header that may go on, or at most one chunk

@@ -18,7 +18,7 @@ import hmac
 import io
 import itertools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -28,6 +28,7 @@ from exchange import recipients as keys
 CONTEXT_TYPE = "folkmoot/context"
 CONTEXT_ARGS = (CONTEXT_TYPE, "v1")
 CONTEXT_SIZE = 32  # bytes
+_LEAVES = memory.Kept(most=2 * unixfs.CHUNK)
 
 
 def seal(plaintext: bytes | bytearray | memoryview, *, recipients: Sequence[keys.Recipient], context: bytes) -> bytes:
@@ -146,13 +147,30 @@ def deposit(
     Reference: C2SP age v1; docs/protocol.md P10.
     """
     sealed = source(plaintext, recipients=recipients, context=context)
-    first = sealed.read(unixfs.CHUNK)
-    if len(first) < unixfs.CHUNK:  # no more comes, so there is nothing to make ahead
-        return unixfs.Root(cid=into.put_file(cast("BinaryIO", pieces.Source([first]))), size=sealed.size)
-    following = itertools.chain([first], iter(lambda: sealed.read(unixfs.CHUNK), b""))
-    with contextlib.closing(ahead.ahead(following)) as leaves:
-        name = into.put_file(cast("BinaryIO", pieces.Source(leaves)))
+    with _LEAVES.lent(2 * unixfs.CHUNK) as room:
+        leaves = _leaves(sealed, room)
+        first = next(leaves)
+        if len(first) < unixfs.CHUNK:  # no more comes, so there is nothing to make ahead
+            return unixfs.Root(cid=_put(into, [first]), size=sealed.size)
+        with contextlib.closing(ahead.ahead(itertools.chain([first], leaves))) as made:
+            name = _put(into, made)
     return unixfs.Root(cid=name, size=sealed.size)
+
+
+def _leaves(sealed: pieces.Source, room: memoryview) -> Iterator[memoryview]:
+    """The leaves of a file, in the two halves of `room` by turns."""
+    for half in itertools.cycle((room[: unixfs.CHUNK], room[unixfs.CHUNK :])):
+        count = sealed.readinto(half)
+        if count:
+            yield half[:count]
+        if count < len(half):
+            return
+
+
+def _put(into: gathering.Sink, leaves: Iterable[memoryview]) -> cid.Cid:
+    if isinstance(into, gathering.Gatherer):
+        return into.put_leaves(leaves)
+    return into.put_file(cast("BinaryIO", pieces.Source(leaves)))
 
 
 def source(plaintext: Iterable[pieces.Piece], *, recipients: Sequence[keys.Recipient], context: bytes) -> pieces.Source:
