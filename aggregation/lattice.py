@@ -138,7 +138,7 @@ def encode(lattice: Lattice, values: Float[Tensor, " dim"]) -> Encoded:
     saturated = 0
     for index, start, stop, exponent in _blocks(lattice):
         block = values[start:stop]
-        block = block if block.dtype == torch.float64 else block.to(torch.float32)  # in which the bound is a number
+        block = block if block.dtype == torch.float64 else block.to(torch.float32)
         # A power of two times a float32 is exact; where it leaves float32's range the nearest integer is 0 or beyond the bound.
         nearest = (block * math.ldexp(1.0, -exponent)).round_()
         low, high = torch.aminmax(nearest)
@@ -191,9 +191,7 @@ def refine(aggregate: Float64[Tensor, " dim"]) -> Int32[Tensor, " dim"]:
         nearest = (part * 2.0**FRACTION_BITS).round_()
         low, high = torch.aminmax(nearest) if len(nearest) else (nearest.new_zeros(()),) * 2
         if not bool(low > -(2.0**31)) or not bool(high < 2.0**31):  # a NaN fails it too
-            raise LatticeError(
-                f"an aggregate that reaches {float(aggregate.abs().max())}: expected less than 2**23 steps"
-            )
+            raise LatticeError(f"aggregate reaches {float(aggregate.abs().max())}: expected less than 2**23 steps")
         target.copy_(nearest)
     return refined
 
