@@ -23,6 +23,8 @@ from aggregation.errors import LatticeError
 
 BLOCK_COLUMNS = 1 << 14
 _LIMB_BITS = 16
+# Numbers of a matrix from which on kernels pay.
+_LARGE = 1 << 20
 # A float's magnitude beyond which squares might overflow float64.
 _MOST = 2.0**480
 # Squared lengths, over some columns, of rows whose products float32 holds to full precision.
@@ -81,6 +83,8 @@ def inner(matrix: Int16[Tensor, "clients dim"], vector: Int32[Tensor, " dim"]) -
         matrix: One update a row, fewer than 2**31 columns.
         vector: Any int32, such as a refined aggregate.
     """
+    if _compiles(matrix):
+        return _projections(matrix, vector)
     total = torch.zeros(len(matrix), 2, dtype=torch.int64, device=matrix.device)
     for block, part in zip(_blocks(matrix), _blocks(vector.unsqueeze(0)), strict=True):
         limbs = torch.cat((part >> _LIMB_BITS, part & ((1 << _LIMB_BITS) - 1))).to(torch.float64)
@@ -90,6 +94,8 @@ def inner(matrix: Int16[Tensor, "clients dim"], vector: Int32[Tensor, " dim"]) -
 
 def squared_norms(matrix: Int16[Tensor, "clients dim"]) -> list[int]:
     """Returns the squared Euclidean length of every row, exactly."""
+    if _compiles(matrix):
+        return _squares(matrix)
     total = torch.zeros(len(matrix), dtype=torch.int64, device=matrix.device)
     for block in _blocks(matrix):
         columns = block.to(torch.int32)
@@ -133,6 +139,31 @@ def _integers(matrix: Tensor) -> np.ndarray:
     numbers, stride = spans.flat(matrix)
     parts = spans.each(dim, lambda first, last: kernels.integer_products(numbers, stride, clients, first, last))
     return _symmetric(functools.reduce(np.add, parts)[:clients, :clients])
+
+
+def _compiles(matrix: Tensor) -> bool:
+    """Returns whether a matrix is on the CPU, and so large that the kernels are worth the time it takes to load them."""
+    return matrix.device.type == "cpu" and matrix.numel() >= _LARGE
+
+
+def _projections(matrix: Tensor, vector: Tensor) -> list[int]:
+    from aggregation import kernels  # noqa: PLC0415
+
+    numbers, stride = spans.flat(matrix)
+    other = vector.contiguous().numpy()
+    # A span of columns adds up to less than 2**63, all of them may not.
+    parts = spans.each(
+        len(other), lambda first, last: kernels.projections(numbers, stride, len(matrix), other, first, last)
+    )
+    return [sum(span) for span in zip(*(part.tolist() for part in parts), strict=True)]
+
+
+def _squares(matrix: Tensor) -> list[int]:
+    from aggregation import kernels  # noqa: PLC0415
+
+    numbers, stride = spans.flat(matrix)
+    parts = spans.each(matrix.shape[1], lambda first, last: kernels.squares(numbers, stride, len(matrix), first, last))
+    return [sum(span) for span in zip(*(part.tolist() for part in parts), strict=True)]
 
 
 def _floats(matrix: Tensor) -> _Inner:

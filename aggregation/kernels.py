@@ -219,3 +219,28 @@ def float_products(  # noqa: PLR0917
                     return chosen[r]
             _multiply(double, doubles, double, doubles, columns, 1.0, total)
     return -1
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
+def projections(flat: np.ndarray, stride: int, clients: int, vector: np.ndarray, first: int, last: int) -> np.ndarray:
+    """Returns the inner product of every int16 row with an int32 vector over fewer than 2**17 columns."""
+    total, other = np.zeros(clients, np.int64), vector[first:last]
+    for r in range(clients):
+        row = flat[r * stride + first : r * stride + last]
+        for k in range(len(row)):
+            total[r] += np.int64(row[k]) * np.int64(other[k])
+    return total
+
+
+@no_type_check
+@njit(nogil=True, cache=True)
+def squares(flat: np.ndarray, stride: int, clients: int, first: int, last: int) -> np.ndarray:
+    """Returns the squared length of every int16 row over these columns."""
+    total = np.zeros(clients, np.int64)
+    for r in range(clients):
+        row = flat[r * stride + first : r * stride + last]
+        for k in range(len(row)):
+            number = np.int32(row[k])
+            total[r] += number * number
+    return total

@@ -138,8 +138,7 @@ def encode(lattice: Lattice, values: Float[Tensor, " dim"]) -> Encoded:
     saturated = 0
     for index, start, stop, exponent in _blocks(lattice):
         block = values[start:stop]
-        if block.dtype not in {torch.float32, torch.float64}:
-            block = block.to(torch.float32)  # in which the bound is a number
+        block = block if block.dtype == torch.float64 else block.to(torch.float32)
         # A power of two times a float32 is exact; where it leaves float32's range the nearest integer is 0 or beyond the bound.
         nearest = (block * math.ldexp(1.0, -exponent)).round_()
         low, high = torch.aminmax(nearest)
@@ -187,13 +186,14 @@ def refine(aggregate: Float64[Tensor, " dim"]) -> Int32[Tensor, " dim"]:
     Raises:
         LatticeError: If a coordinate is not finite or, refined, does not fit an int32.
     """
-    nearest = (aggregate * 2.0**FRACTION_BITS).round_()
-    low, high = torch.aminmax(nearest) if len(nearest) else (nearest.new_zeros(()),) * 2
-    # Written so that a NaN fails it too.
-    if not bool(low > -(2.0**31)) or not bool(high < 2.0**31):
-        reached = f"an aggregate that reaches {float(aggregate.abs().max())}"
-        raise LatticeError(f"{reached}: expected less than 2**23 lattice steps")
-    return nearest.to(torch.int32)
+    refined = torch.empty_like(aggregate, dtype=torch.int32)
+    for target, part in zip(torch.split(refined, _BLOCK), torch.split(aggregate, _BLOCK), strict=True):
+        nearest = (part * 2.0**FRACTION_BITS).round_()
+        low, high = torch.aminmax(nearest) if len(nearest) else (nearest.new_zeros(()),) * 2
+        if not bool(low > -(2.0**31)) or not bool(high < 2.0**31):  # a NaN fails it too
+            raise LatticeError(f"aggregate reaches {float(aggregate.abs().max())}: expected less than 2**23 steps")
+        target.copy_(nearest)
+    return refined
 
 
 def decode_refined(lattice: Lattice, refined: Int32[Tensor, " dim"]) -> Float64[Tensor, " dim"]:

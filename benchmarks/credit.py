@@ -50,7 +50,7 @@ class Config:
     tasks: tuple[str, ...] = contribution.TASKS
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     cheats: tuple[str, ...] = tuple(cheats.CHEATS)
-    methods: tuple[str, ...] = ("gram", "quadratic_shapley", "single_add", "leave_one_out")
+    methods: tuple[str, ...] = ("gram", "secant_shapley", "single_add", "leave_one_out")
     thorough: tuple[str, ...] = ("digits", "table")
     rare: tuple[str, ...] = ("digits",)
     rounds: int = 10
@@ -62,7 +62,7 @@ QUICK = Config(
     tasks=("table",),
     seeds=(0,),
     cheats=("zero", "last_delta", "sign_flip", "keys_exact"),
-    methods=("gram", "quadratic_shapley"),
+    methods=("gram", "secant_shapley"),
     thorough=(),
     rare=(),
     rounds=4,

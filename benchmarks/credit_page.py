@@ -10,7 +10,7 @@ from benchmarks import cheats, contribution, contribution_fedml, page, scoring
 from client import plan
 
 PAGE = page.ROOT / "docs" / "credit.md"
-DEFAULT = "quadratic_shapley"
+DEFAULT = "secant_shapley"
 
 
 def made(text: str) -> str:

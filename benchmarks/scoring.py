@@ -30,7 +30,7 @@ from client.tasks import catalogue
 from ledger import payout
 from orchestrator import game
 
-METHOD = "quadratic_shapley"
+METHOD = "secant_shapley"
 LIES = ("inflate", "sink", "random", "copy")
 SHARE = 5
 MOST = 10**9

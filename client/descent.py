@@ -6,6 +6,7 @@ weights as it is computed.
 """
 
 import contextlib
+import itertools
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
@@ -73,7 +74,7 @@ class Pass:
         plain = not settings.momentum and settings.precision == "float32"
         layers = list(module) if type(module) is nn.Sequential and plain else []
         once = len(set(map(id, layers))) == len(layers)
-        self._layers = layers if once else []
+        self._layers = _pooled_first(layers) if once else []
         self._module = module
         self._rate = settings.learning_rate
         own = {id(layer.weight) for layer in self._layers if _steps(layer)}
@@ -81,12 +82,47 @@ class Pass:
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         """The model's output, `(batch, classes)`, for `inputs`; to be differentiated by all of `left` once, before the next."""
+        inputs = channels_last(inputs)
         if not self._layers:
-            output: torch.Tensor = self._module(inputs)
-            return output
+            return through(self._module, inputs)
         for layer in self._layers:
-            inputs = _stepping(layer, inputs, self._rate) if _steps(layer) else layer(inputs)
+            inputs = _stepping(layer, inputs, self._rate) if _steps(layer) else _shaped(layer, inputs)
         return inputs
+
+
+def through(module: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    """What a model says to `inputs`, its pictures pixel by pixel, whether they come as such or a layer makes them."""
+    inputs = channels_last(inputs)
+    for layer in module if type(module) is nn.Sequential else [module]:
+        inputs = _shaped(layer, inputs)
+    return inputs
+
+
+def channels_last(inputs: torch.Tensor) -> torch.Tensor:
+    """`inputs` in the order in which convolutions are fastest: pictures, `(batch, channels, rows, columns)`, pixel by pixel."""
+    if inputs.dim() != 4:
+        return inputs
+    # Not `contiguous(memory_format=...)`: of one channel it says that nothing is to do, and convolutions then see rows.
+    return torch.empty_like(inputs, memory_format=torch.channels_last).copy_(inputs)
+
+
+def _shaped(layer: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    """What a layer says; where it makes pictures of rows, pixel by pixel: pooling is ten times faster so."""
+    output: torch.Tensor = layer(inputs)
+    return channels_last(output) if inputs.dim() != 4 else output
+
+
+def _pooled_first(layers: list[nn.Module]) -> list[nn.Module]:
+    """The layers, each ReLU after the maximum that follows it: the same bits, forward and backward, of a quarter of the work.
+
+    The largest of some numbers, cut at zero, is the largest of them cut at zero; the gradient goes to the first that is as
+    large as it, and where none is above zero it goes nowhere.
+    """
+    order = list(layers)
+    for place, (layer, after) in enumerate(itertools.pairwise(layers)):
+        if type(layer) is nn.ReLU and type(after) is nn.MaxPool2d and not after.return_indices:
+            order[place : place + 2] = [after, layer]
+    return order
 
 
 def _steps(layer: nn.Module) -> TypeGuard[nn.Linear]:

@@ -5,7 +5,7 @@ so cannot change the result. The ledger has no floats: real numbers travel as th
 same double (docs/protocol.md P7).
 
     {"audit_window":2,"cohort":{"cosignatures":0,"deadline":600,"enough":0,"members":"fixed","minimum":0,"size":0},"credit":{"cap":0,"examples":1000,"floor":0,
-     "method":"quadratic_shapley","pool":1000000,"rate":0,"schedule":"proportional","screened":true},
+     "method":"secant_shapley","pool":1000000,"rate":0,"schedule":"proportional","screened":true},
      "disclosure":"public","lattice":{"headroom_bits":3},"outer":{"beta2":"0.0","late_factor":"1.0","late_rounds":0,"learning_rate":"1.0","momentum":"0.0","name":"sgd",
      "tau":"1.0"},"privacy":{"clip_norm":"4.0","noise_multiplier":"0.0"},"rounds":30,"rule":{"byzantine":2,"name":"trimmed_mean","pre":"nnm"},
      "seed":0,"task":{"alpha":"0.5",...,"name":"digits"},"v":1}
@@ -33,7 +33,7 @@ UNUSED: Mapping[str, float] = {"momentum": 0.0, "beta2": 0.0, "tau": 1.0}
 """What a field holds that the optimizer does not read, so that nobody sets one in vain."""
 
 
-METHODS = ("gram", "leave_one_out", "single_add", "quadratic_shapley", "gtg_shapley", "exact_shapley")
+METHODS = ("gram", "leave_one_out", "single_add", "secant_shapley", "gtg_shapley", "exact_shapley")
 """The credit scores: all but `gram` evaluate models on the public test set."""
 MOST_EXACT = 12
 """Holders of a round whose exact Shapley values, 4,095 evaluations, are worked out."""

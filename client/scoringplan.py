@@ -14,7 +14,7 @@ from client import errors, plan, section
 
 PUBLIC, HOLDERS = "public", "holders"
 UTILITIES = (PUBLIC, HOLDERS)
-METHODS = ("single_add", "leave_one_out", "quadratic_shapley")
+METHODS = ("single_add", "leave_one_out", "secant_shapley")
 """Methods whose candidates do not depend on what was found of others, so that all are scored at once."""
 MOST = 1000
 """Holders of a round: a reveal, one number a candidate, is one statement."""

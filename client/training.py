@@ -117,7 +117,7 @@ def train(
         if seen == len(examples):
             losses, seen = [], 0
         with descent.precision(settings, device):
-            output = forward(channels_last(examples.inputs[rows]))
+            output = forward(examples.inputs[rows])
         loss = functional.cross_entropy(output.float(), examples.labels[rows])
         down.step(torch.autograd.grad(loss, forward.left, materialize_grads=True))
         losses.append(loss.detach() * len(rows))
@@ -136,14 +136,6 @@ def finite(trained: Trained) -> Trained:
         message = f"training loss is {trained.loss}; expected a finite value"
         raise errors.TrainingError(f"{message}: lower task.learning_rate")
     return trained
-
-
-def channels_last(inputs: torch.Tensor) -> torch.Tensor:
-    """`inputs` in the order in which convolutions are fastest: pictures, `(batch, channels, rows, columns)`, pixel by pixel."""
-    if inputs.dim() != 4:
-        return inputs
-    # Not `contiguous(memory_format=...)`: of one channel it says that nothing is to do, and convolutions then see rows.
-    return torch.empty_like(inputs, memory_format=torch.channels_last).copy_(inputs)
 
 
 def _minibatches(
@@ -166,7 +158,7 @@ def evaluate(model: FlatModel, weights: torch.Tensor, examples: task.Examples) -
     with torch.no_grad():
         # Parts whose activations stay near the processor, whatever the size of the test set.
         for inputs, labels in zip(torch.split(examples.inputs, PART), torch.split(examples.labels, PART), strict=True):
-            output = model.module(channels_last(inputs))
+            output = descent.through(model.module, inputs)
             loss += float(functional.cross_entropy(output, labels)) * len(labels)
             correct += int((output.argmax(1) == labels).sum())
     return Judged(correct=correct, total=examples.labels.numel(), loss=loss / len(examples))

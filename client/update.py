@@ -38,15 +38,24 @@ def decode(
     on: lattice.Lattice,
     *,
     context: bytes,
+    row: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The int16 `(dim,)` integers of an update, every one of them on the lattice.
+
+    Args:
+        file: the update's file.
+        specs: names and shapes of the model's tensors.
+        on: the round's lattice.
+        context: the 32-byte context digest.
+        row: where they are put, int16 `(dim,)`; None for memory of their own.
 
     Raises:
         TensorsError: not a file of exactly these tensors under exactly this context; `code` says what differs.
         LatticeError: an integer outside the lattice.
     """
     parsed = tensors.decode(file, specs, dtype="I16", metadata=metadata(context))
-    integers = torch.from_numpy(np.frombuffer(parsed.data, dtype="<i2").astype(np.int16))
+    integers = torch.empty(on.dim, dtype=torch.int16) if row is None else row
+    integers.numpy()[:] = np.frombuffer(parsed.data, dtype="<i2")
     lattice.validate(on, integers)
     return integers
 

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, Protocol
 
 from exchange import cid as cids
-from exchange import errors, nodes, unixfs
+from exchange import errors, memory, nodes, unixfs
+
+_BUFFERS = memory.Kept(most=2 * unixfs.CHUNK)
 
 
 class Fetch(Protocol):
@@ -91,10 +93,11 @@ def chunks(cid: cids.Cid, fetch: Fetch, *, limit: int) -> Iterator[bytes]:
 
 def filled(cid: cids.Cid, fetch: Fetch, fill: Fill, *, limit: int) -> Iterator[memoryview]:
     """The same below the node `cid`, in two buffers: each is overwritten when the block after the next is asked for."""
-    buffers = itertools.cycle([memoryview(bytearray(unixfs.CHUNK)) for _ in range(2)])
-    for leaf, buffer in zip(leaves(cid, fetch, limit=limit)[1], buffers, strict=False):
-        fill(leaf.cid, buffer[: leaf.size])
-        yield buffer[: leaf.size]
+    with _BUFFERS.lent(2 * unixfs.CHUNK) as room:
+        buffers = itertools.cycle((room[: unixfs.CHUNK], room[unixfs.CHUNK :]))
+        for leaf, buffer in zip(leaves(cid, fetch, limit=limit)[1], buffers, strict=False):
+            fill(leaf.cid, buffer[: leaf.size])
+            yield buffer[: leaf.size]
 
 
 def get(cid: cids.Cid, fetch: Fetch, *, limit: int, fill: Fill | None = None) -> bytes:

@@ -10,7 +10,7 @@ for good, such as the messages of a Flower run, is written into one file instead
 import contextlib
 import ctypes
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -72,6 +72,10 @@ class Gatherer:
     def put_file(self, file: BinaryIO) -> cids.Cid:
         """The CID of what `file` holds from its position to its end; raises as `BlockStore.put_file`."""
         return unixfs.build(file, self._put).cid
+
+    def put_leaves(self, leaves: Iterable[bytes | memoryview]) -> cids.Cid:
+        """The CID of the file of these leaves, each done with when the next is asked for; errors as `put_file`."""
+        return unixfs.assemble(leaves, self._put).cid
 
     def place(self) -> None:
         """Make all blocks durable, and put them on the shelf, children before parents; OSError as it comes."""

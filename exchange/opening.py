@@ -24,10 +24,15 @@ class Opening(io.RawIOBase):
     """
 
     def __init__(
-        self, size: int, identities: Sequence[keys.Identity], check_stanzas: age.CheckStanzas | None = None
+        self,
+        size: int,
+        identities: Sequence[keys.Identity],
+        check_stanzas: age.CheckStanzas | None = None,
+        room: memoryview | None = None,
     ) -> None:
-        """Await a file of exactly `size` bytes; the other arguments are those of `age.decrypt`."""
+        """Await a file of exactly `size` bytes, and open it into `room`, if that is large enough; else as `age.decrypt`."""
         super().__init__()
+        self._room = memoryview(bytearray()) if room is None else room
         self._size, self._identities, self._check_stanzas = size, identities, check_stanzas
         self._received = self._opened = 0
         self._pending = bytearray()  # a header that may go on, or at most one chunk
@@ -86,7 +91,8 @@ class Opening(io.RawIOBase):
     def _begin(self) -> stream.Stream:
         source = io.BytesIO(self._pending[:HEAD])
         self._payload = age.begin(source, self._identities, self._check_stanzas)
-        self._plaintext = memory.zeros(stream.opened_size(self._size - source.tell()))
+        size = stream.opened_size(self._size - source.tell())
+        self._plaintext = self._room[:size] if size <= len(self._room) else memory.zeros(size)
         del self._pending[: source.tell()]
         return self._payload
 

@@ -3,6 +3,10 @@
 import io
 import sys
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 Piece = bytes | bytearray | memoryview
 
@@ -37,6 +41,18 @@ class Source(io.RawIOBase):
             self.size += len(parts[-1])
             wanted -= len(parts[-1])
         return b"".join(parts)
+
+    def readinto(self, target: "WriteableBuffer", /) -> int:
+        """Fill `target` with the next bytes, less of it only at the end; how many they are. Each is copied once."""
+        count = 0
+        with memoryview(target).cast("B") as room:
+            while count < len(room) and self._ready():
+                part = self._rest[: len(room) - count]
+                room[count : count + len(part)] = part
+                self._rest = self._rest[len(part) :]
+                count += len(part)
+        self.size += count
+        return count
 
     def _ready(self) -> bool:
         """Whether a byte is left, the next piece having been taken up if need be."""

@@ -18,7 +18,7 @@ import hmac
 import io
 import itertools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -29,6 +29,7 @@ CONTEXT_TYPE = "folkmoot/context"
 CONTEXT_ARGS = (CONTEXT_TYPE, "v1")
 CONTEXT_SIZE = 32  # bytes
 SMALL = 256 * 1024  # bytes that cost less to copy once than to hand on piece by piece; sealed, they are one block
+_LEAVES = memory.Kept(most=2 * unixfs.CHUNK)
 
 
 def seal(plaintext: bytes | bytearray | memoryview, *, recipients: Sequence[keys.Recipient], context: bytes) -> bytes:
@@ -150,13 +151,30 @@ def deposit(
         whole = seal(b"".join(plaintext), recipients=recipients, context=context)
         return unixfs.Root(cid=into.put_file(io.BytesIO(whole)), size=len(whole))
     sealed = source(plaintext, recipients=recipients, context=context)
-    first = sealed.read(unixfs.CHUNK)
-    if len(first) < unixfs.CHUNK:  # no more comes, so there is nothing to make ahead
-        return unixfs.Root(cid=into.put_file(cast("BinaryIO", pieces.Source([first]))), size=sealed.size)
-    following = itertools.chain([first], iter(lambda: sealed.read(unixfs.CHUNK), b""))
-    with contextlib.closing(ahead.ahead(following)) as leaves:
-        name = into.put_file(cast("BinaryIO", pieces.Source(leaves)))
+    with _LEAVES.lent(2 * unixfs.CHUNK) as room:
+        leaves = _leaves(sealed, room)
+        first = next(leaves)
+        if len(first) < unixfs.CHUNK:  # no more comes, so there is nothing to make ahead
+            return unixfs.Root(cid=_put(into, [first]), size=sealed.size)
+        with contextlib.closing(ahead.ahead(itertools.chain([first], leaves))) as made:
+            name = _put(into, made)
     return unixfs.Root(cid=name, size=sealed.size)
+
+
+def _leaves(sealed: pieces.Source, room: memoryview) -> Iterator[memoryview]:
+    """The leaves of a file, in the two halves of `room` by turns."""
+    for half in itertools.cycle((room[: unixfs.CHUNK], room[unixfs.CHUNK :])):
+        count = sealed.readinto(half)
+        if count:
+            yield half[:count]
+        if count < len(half):
+            return
+
+
+def _put(into: gathering.Sink, leaves: Iterable[memoryview]) -> cid.Cid:
+    if isinstance(into, gathering.Gatherer):
+        return into.put_leaves(leaves)
+    return into.put_file(cast("BinaryIO", pieces.Source(leaves)))
 
 
 def source(plaintext: Iterable[pieces.Piece], *, recipients: Sequence[keys.Recipient], context: bytes) -> pieces.Source:
@@ -165,7 +183,13 @@ def source(plaintext: Iterable[pieces.Piece], *, recipients: Sequence[keys.Recip
 
 
 def collect(
-    out_of: store.Store, name: cid.Cid | str, *, size: int, identities: Sequence[keys.Identity], context: bytes
+    out_of: store.Store,
+    name: cid.Cid | str,
+    *,
+    size: int,
+    identities: Sequence[keys.Identity],
+    context: bytes,
+    room: memoryview | None = None,
 ) -> memoryview:
     """The plaintext of the sealed file `name`, opened block by block as the store gives them, all of it verified.
 
@@ -175,6 +199,7 @@ def collect(
         size: its bytes, neither more nor fewer, held against a limit by the caller; memory use stays within it.
         identities: as for `unseal`.
         context: as for `unseal`.
+        room: where the plaintext is put, if it is large enough; what it held is lost, whatever comes of the file.
 
     Raises:
         SealError, RecipientError, ContextError, ValueError: as `unseal` does.
@@ -182,7 +207,7 @@ def collect(
 
     Reference: C2SP age v1; docs/protocol.md P10.
     """
-    opened = opening.Opening(size, identities, _check(context))
+    opened = opening.Opening(size, identities, _check(context), room)
     try:
         out_of.get_file(name, cast("BinaryIO", opened), limit=size)
         return opened.finish()

@@ -204,7 +204,6 @@ TYPES: Mapping[str, type[Predicate]] = {
     "urn:folkmoot:score.reveal:v1": scores.ScoreReveal,
 }
 
-
 _READERS = {name: fields.readers(predicate_type) for name, predicate_type in TYPES.items()}
 _NAMES = {predicate_type: name for name, predicate_type in TYPES.items()}
 

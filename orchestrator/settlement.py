@@ -17,25 +17,16 @@ from typing import Any
 
 import torch
 
-from aggregation import errors as aggregation_errors
 from aggregation import lattice
 from client import agreement, checkpoint, training, update
 from exchange import errors as exchange_errors
-from exchange import recipients, sealing, tensors, unixfs
 from exchange import store as stores
-from ledger import context, history, rounds, statements, transfers
-from orchestrator import aggregate, crediting, fold, jury, optimizer, scorebook
+from exchange import tensors, unixfs
+from ledger import history, rounds, statements, transfers
+from orchestrator import aggregate, crediting, fold, jury, matrix, optimizer, scorebook
 
 MOST = 2**53 - 1
 UNAVAILABLE = (exchange_errors.BlockMissingError.code, exchange_errors.BlockCorruptError.code)
-REFUSALS = (
-    exchange_errors.BlockMissingError,
-    exchange_errors.BlockCorruptError,
-    exchange_errors.TooLargeError,
-    exchange_errors.SealError,
-    exchange_errors.TensorsError,
-    aggregation_errors.LatticeError,
-)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,20 +108,17 @@ def settle(
     """
     on = lattice.Lattice(sizes=tuple(s.size for s in agreed.specs), exponents=opening.exponents)
     present = [offer for offer in offers if offer.author not in unavailable]
-    rows, refused = _opened(present, agreed, on, identity, store)
-    reasons = {name: "declined" if name in declined else "no-offer" for name in opening.cohort if name not in rows}
-    reasons |= dict(unavailable) | {name: error.code for name, error in refused.items()}
-    accepted = tuple(sorted(rows))
-    updates = torch.stack([rows[name] for name in accepted]) if rows else torch.empty((0, on.dim), dtype=torch.int16)
-
     most = max(file_limit(agreed), aggregate.MOST_BYTES)
     past = functools.partial(fold.past, agreed, on, finished, functools.partial(store.get, limit=most))
-    folded = fold.fold(agreed, accepted, updates, identity, past)
+    about = crediting.Round(on=on, parent=parent, finished=finished, ask=ask)
+    with matrix.opened(present, agreed, on, identity, store) as (accepted, updates, refused):
+        folded = fold.fold(agreed, accepted, updates, identity, past)
+        paid = crediting.credited(agreed, about, accepted, updates, folded.values, store)
     read_state = functools.partial(store.get, limit=optimizer.limit(agreed))
     moved = optimizer.step(agreed, opening, parent, folded.values, read_state)
     after = moved.checkpoint_file
-    about = crediting.Round(on=on, parent=parent, finished=finished, ask=ask)
-    paid = crediting.credited(agreed, about, accepted, updates, folded.values, store)
+    reasons = {name: "declined" if name in declined else "no-offer" for name in opening.cohort if name not in accepted}
+    reasons |= dict(unavailable) | {name: error.code for name, error in refused.items()}
     links = {"standing": _named(folded.standing_file), "scores": _named(paid.book_file)}
     file = aggregate.encode(aggregate.Aggregate(values=folded.values, **links), agreed.specs)
     return Settlement(
@@ -207,40 +195,6 @@ def file_limit(agreed: agreement.Agreement) -> int:
 
 def _named(file: bytes | None) -> str:
     return "" if file is None else str(unixfs.of(file))
-
-
-def _opened(
-    offers: Sequence[statements.UpdateOffer],
-    agreed: agreement.Agreement,
-    on: lattice.Lattice,
-    identity: str,
-    store: stores.Store,
-) -> tuple[dict[str, torch.Tensor], dict[str, exchange_errors.ExchangeError | aggregation_errors.AggregationError]]:
-    """By member: the updates that open, and what is wrong with the others."""
-    rows: dict[str, torch.Tensor] = {}
-    refused: dict[str, exchange_errors.ExchangeError | aggregation_errors.AggregationError] = {}
-    readers = [recipients.parse_identity(identity)]
-    for offer in sorted(offers, key=lambda each: each.author):
-        try:
-            rows[offer.author] = _open(offer, agreed, on, readers, store)
-        except REFUSALS as error:
-            refused[offer.author] = error
-    return rows, refused
-
-
-def _open(
-    offer: statements.UpdateOffer,
-    agreed: agreement.Agreement,
-    on: lattice.Lattice,
-    readers: Sequence[recipients.Identity],
-    store: stores.Store,
-) -> torch.Tensor:
-    bound = context.context_digest(offer.run, offer.round, offer.parent, offer.author)
-    limit = update_limit(agreed)
-    if offer.size > limit:
-        raise exchange_errors.TooLargeError(f"{offer.author} offers {offer.size} bytes, an update has at most {limit}")
-    file = sealing.collect(store, offer.ciphertext, size=offer.size, identities=readers, context=bound)
-    return update.decode(file, agreed.specs, on, context=bound)
 
 
 def _micro(value: float) -> int:

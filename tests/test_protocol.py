@@ -69,6 +69,7 @@ from orchestrator import (
     errors,
     fold,
     folder,
+    matrix,
     optimizer,
     replay,
     service,
@@ -338,7 +339,7 @@ def _read_by(name: str) -> dict[str, typing.Any]:
 def test_every_reason_code_is_explained() -> None:
     """The tables of P12 name each code that an error of exchange or aggregation carries, and no other."""
     codes = {kind.code for module in (exchange_errors, aggregation_errors) for kind in _coded(module)}
-    on_ledger = {kind.code for refusal in settlement.REFUSALS for kind in _below(refusal)} - {"seal-key"}
+    on_ledger = {kind.code for refusal in matrix.REFUSALS for kind in _below(refusal)} - {"seal-key"}
     assert set(column(12, "code on the ledger")) == on_ledger | {"no-offer", "declined"}
     assert set(column(12, "code never on the ledger")) == codes - on_ledger
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregation import errors, gram, kernels, registers
+from aggregation import errors, gram, kernels, registers, spans
 
 
 def dot(x, y):
@@ -94,6 +94,23 @@ def test_lanes_are_exact_on_both_sides_of_the_bound(value):
     matrix = torch.full((3, registers.RUN), value, dtype=torch.int16)
     matrix[1] = -value
     assert gram.products(matrix).inner[0].tolist() == [value**2 * 1024, -(value**2) * 1024, value**2 * 1024]
+
+
+def test_large_matrices_are_multiplied_with_a_vector_exactly(monkeypatch):
+    """By kernels or on tensors, over many spans, of the largest numbers there are: the same integers, those of Python."""
+    columns = 3 * spans.SPAN + 5
+    matrix = torch.full((3, columns), -(2**15), dtype=torch.int16)
+    matrix[1], matrix[2, ::3] = 2**15 - 1, 7
+    vector = torch.full((columns,), -(2**31), dtype=torch.int32)
+    vector[::2] = 2**31 - 1
+    found = {}
+    for least in (1, 2**40):
+        monkeypatch.setattr(gram, "_LARGE", least)
+        found[least] = gram.inner(matrix, vector), gram.squared_norms(matrix)
+    assert found[1] == found[2**40]
+    odd = columns // 2
+    assert found[1][0][0] == -(2**15) * ((columns - odd) * (2**31 - 1) - odd * 2**31)
+    assert found[1][1][:2] == [2**30 * columns, (2**15 - 1) ** 2 * columns]
 
 
 def test_shapes_and_dtypes_in_signatures_are_checked_under_pytest():

@@ -202,3 +202,13 @@ def test_a_refined_aggregate_decodes_exactly(refined, exponent):
     values = lattice.decode_refined(grid, torch.tensor(refined, dtype=torch.int32))
     wanted = [refined[0] * Fraction(2) ** (exponent - 8)] + [Fraction(r, 256) for r in refined[1:]]
     assert [Fraction(value) for value in values.tolist()] == wanted
+
+
+def test_an_aggregate_of_many_blocks_is_refined_as_a_whole():
+    """Rounded coordinate by coordinate, and refused wherever one is too large."""
+    draw = torch.Generator().manual_seed(5)
+    aggregate = torch.randn(2 * lattice._BLOCK + 9, generator=draw, dtype=torch.float64) * 1000
+    assert torch.equal(lattice.refine(aggregate), (aggregate * 256).round().to(torch.int32))
+    aggregate[-1] = 2.0**23
+    with pytest.raises(errors.LatticeError, match="8388608"):
+        lattice.refine(aggregate)

@@ -189,3 +189,14 @@ def test_every_operation_shows_where_the_move_cancels_the_weight(rule):
         function = outer.adam if rule == "adam" else outer.yogi
         moved, _ = function(parameters, step, moments, learning_rate=0.7, beta1=0.9, beta2=0.99, tau=1e-3)
     same_bits(moved, (x.astype(np.float64) + move).astype(np.float32))
+
+
+def test_a_model_of_many_blocks_moves_as_a_whole():
+    """The bits of one float64 expression over all of it, whatever is handled at once; nothing of what is given changes."""
+    draw = torch.Generator().manual_seed(5)
+    weights = torch.randn(3 * outer._BLOCK + 7, generator=draw)
+    step = torch.randn(len(weights), generator=draw, dtype=torch.float64)
+    before = weights.clone()
+    moved = outer.sgd(weights, step, learning_rate=0.3)
+    assert torch.equal(moved, (weights.to(torch.float64) + step * 0.3).to(torch.float32))
+    assert torch.equal(weights, before)

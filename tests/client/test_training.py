@@ -1,11 +1,13 @@
 """Local training: it learns, repeats itself to the bit, and says so when it diverges."""
 
+import copy
 import dataclasses
 
 import pytest
 import torch
+from torch import nn
 
-from client import errors, seeds, task, taskplan, training
+from client import descent, errors, seeds, task, taskplan, training
 from client.tasks import digits
 
 CPU = torch.device("cpu")
@@ -51,6 +53,39 @@ def test_it_equals_torchs_own_sgd(made: task.Task, momentum: float) -> None:
     torch.testing.assert_close(
         trained(made, dataclasses.replace(SETTINGS, momentum=momentum)).delta, expected, rtol=1e-4, atol=1e-6
     )
+
+
+def test_pictures_made_by_a_layer_are_trained_as_torch_trains_them() -> None:
+    """Pooled before they are cut at zero, and pixel by pixel: bit for bit what the layers do in their own order."""
+    torch.manual_seed(3)
+    layers = [
+        nn.Unflatten(1, (2, 8, 8)),
+        nn.Conv2d(2, 3, 3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(27, 4),
+    ]
+    settings = dataclasses.replace(SETTINGS, momentum=0.0, learning_rate=0.5)
+    made = [nn.Sequential(*copy.deepcopy(layers)) for _ in range(2)]
+    forward = descent.Pass(made[0], settings)
+    inputs, labels = torch.randn(20, 128).round_(), torch.arange(20) % 4  # rounded: ties in a window
+    for _ in range(3):
+        loss = nn.functional.cross_entropy(forward(inputs), labels)
+        down = descent.Descent([each.data for each in forward.left], settings)
+        down.step(torch.autograd.grad(loss, forward.left))
+        pictures = descent.channels_last(made[1][0](inputs))
+        theirs = nn.functional.cross_entropy(made[1][1:](pictures), labels)
+        for weight, step in zip(
+            made[1].parameters(), torch.autograd.grad(theirs, list(made[1].parameters())), strict=True
+        ):
+            weight.data.add_(step, alpha=-0.5)
+    assert torch.equal(loss, theirs)
+    for ours, other in zip(made[0][1].parameters(), made[1][1].parameters(), strict=True):
+        assert torch.equal(ours, other)
+    assert [type(each) for each in forward._layers[2:4]] == [nn.MaxPool2d, nn.ReLU]
+    with torch.no_grad():
+        assert torch.allclose(descent.through(made[1], inputs), made[1](inputs), atol=1e-6)
 
 
 def test_a_layer_that_is_used_twice_is_stepped_once(made: task.Task) -> None:

@@ -110,7 +110,7 @@ def test_gpu_tensors_stay_on_their_device() -> None:
         forward = descent.Pass(model.module, settings)
         down = descent.Descent([each.data for each in forward.left], settings)
         for rows in training._minibatches(len(examples), settings, draws(range(1))[0], meta):
-            output = forward(training.channels_last(examples.inputs[rows]))
+            output = forward(examples.inputs[rows])
             loss = nn.functional.cross_entropy(output, examples.labels[rows])
             down.step(torch.autograd.grad(loss, forward.left))
     for inputs, labels in vectorized._minibatches([examples] * 2, SETTINGS, draws(range(2))):

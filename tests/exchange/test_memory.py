@@ -31,6 +31,21 @@ def test_memory_takes_no_room_until_it_is_written_to() -> None:
         memory.zeros(1 << 70)
 
 
+def test_kept_memory_is_lent_to_one_at_a_time() -> None:
+    """Who asks next gets the same memory; who asks while it is lent, or for more than is kept, gets memory of its own."""
+    kept = memory.Kept(most=1 << 21)
+    with kept.lent(1 << 20) as first, kept.lent(1 << 20) as second:
+        first[:1], second[:1] = b"1", b"2"
+        assert bytes(first[:1]) == b"1"
+    with kept.lent(10) as again:
+        assert bytes(again[:1]) == b"2"  # given back first
+        assert len(again) == 10
+    with kept.lent((1 << 21) + 1) as large:
+        large[:1] = b"3"
+    with kept.lent(1) as fresh:
+        assert bytes(fresh) == b"\0"
+
+
 def resident() -> int:
     """The bytes that this process holds in memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange import age, blocks, errors, opening, recipients, sealing, stream, tensors, unixfs
+from exchange import age, blocks, errors, gathering, opening, recipients, sealing, stream, tensors, unixfs
 
 CONTEXT, OTHER = b"\x01" * 32, b"\x02" * 32
 ALICE, BOB, HYBRID = (
@@ -103,10 +103,15 @@ def test_an_update_goes_through_a_store(tmp_path: Path, identity: recipients.Ide
     store, plaintext = blocks.BlockStore(tmp_path), os.urandom(size)
     parts = [plaintext[:3], b"", plaintext[3:70_000], plaintext[70_000:]]
     root = sealing.deposit(store, parts, recipients=[identity.recipient], context=CONTEXT)
-    sealed = store.get(root.cid, limit=root.size)
-    assert (unixfs.of(sealed), len(sealed)) == (root.cid, root.size)
-    assert sealing.unseal(sealed, identities=[identity], context=CONTEXT) == plaintext
-    assert sealing.collect(store, root.cid, size=root.size, identities=[identity], context=CONTEXT) == plaintext
+    with gathering.files(store) as out:
+        gathered = sealing.deposit(out, parts, recipients=[identity.recipient], context=CONTEXT)
+    for each in (root, gathered):
+        sealed = store.get(each.cid, limit=each.size)
+        assert (unixfs.of(sealed), len(sealed)) == (each.cid, each.size)
+        assert sealing.unseal(sealed, identities=[identity], context=CONTEXT) == plaintext
+        for room in (None, memoryview(bytearray(size + 3)), memoryview(bytearray(size // 2))):
+            opened = sealing.collect(store, each.cid, size=each.size, identities=[identity], context=CONTEXT, room=room)
+            assert opened == plaintext
 
 
 def test_tensors_go_through_a_store(tmp_path: Path) -> None:

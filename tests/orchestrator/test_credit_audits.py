@@ -100,7 +100,7 @@ def invoke(*arguments: object, code: int = 0) -> str:
 
 @pytest.fixture(scope="module")
 def whole(pristine: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundle of the finished run, which pays by `quadratic_shapley`."""
+    """The bundle of the finished run, which pays by `secant_shapley`."""
     path = tmp_path_factory.mktemp("whole") / "run.car"
     invoke("audit", pristine, "--no-memory", "--export", path)
     return path
