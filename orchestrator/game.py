@@ -12,7 +12,7 @@ from fractions import Fraction
 
 import torch
 
-from aggregation import credit, lattice, shapley
+from aggregation import credit, gram, lattice, shapley
 
 UNITS = 1000
 """A score is in thousandths of a micro-nat, rounded down."""
@@ -115,7 +115,10 @@ class Game:
         steps = [own.numerator * lattice.decode(self._on, row) + rest for row in self.rows]
         reached = self._worth(aggregate)
         self.reached = Reached(model=digest(self._moved(aggregate)), loss=self.start - reached)
-        return shapley.secant([self._worth(step / parts) for step in steps], reached=reached)
+        found = shapley.secant([self._worth(step / parts) for step in steps], reached=reached)
+        # Beside a poison any update is worth something, for it dilutes it: those against the aggregate are not paid for that.
+        along = gram.inner(self.rows, self._refined)
+        return [value if toward > 0 else min(value, Fraction(0)) for value, toward in zip(found, along, strict=True)]
 
     def _moved(self, step: torch.Tensor) -> torch.Tensor:
         return (self._parent + step).to(torch.float32)
