@@ -12,8 +12,9 @@ it started. Only training is asked for. The systems take turns, so that a busy m
 import dataclasses
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from benchmarks import peers, report
 
@@ -89,3 +90,36 @@ def _measured(system: str, case: Case) -> dict[str, float]:
             "folder": f"{folder}/run",
         }
         return peers.timed(SCRIPT, request, peer="engine" if system == "engine" else "")
+
+
+LABELS = {
+    "loop": "plain loop",
+    "engine": "Flower's engine",
+    "grid": "FolkmootGrid, nothing on",
+    "grid_full": "FolkmootGrid, everything on",
+}
+
+
+def table(found: Mapping[str, Any]) -> list[list[str]]:
+    """Rows of text, the header first, of a report's JSON; ratios are medians of each turn's, not of the medians."""
+    metrics = found["metrics"]
+    rows = []
+    for case in found["config"]["cases"]:
+        where = f"{case['kind']}.{case['sample']}_of_{case['clients']}"
+        for system in SYSTEMS:
+            names = ("cpu_seconds", "wall_seconds", "peak_mb")
+            spent = [metrics[f"{where}.{system}.{name}"]["median"] for name in names]
+            ratios = [metrics[f"{where}.full_of_{other}.cpu"]["median"] for other in ("engine", "loop")]
+            rows.append(
+                [
+                    f"{case['kind']}, {case['sample']} of {case['clients']}",
+                    LABELS[system],
+                    *(f"{value:.3f}" for value in spent[:2]),
+                    f"{spent[2]:.0f}",
+                    *(f"{ratio:.2f}" if system == "grid_full" else "" for ratio in ratios),
+                ]
+            )
+    return [
+        ["app", "carried by", "CPU s a round", "wall s", "peak MB", "of the engine's CPU", "of the loop's CPU"],
+        *rows,
+    ]

@@ -14,7 +14,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib import figure
 
-from benchmarks import errors, hostile, robustness, strategies
+from benchmarks import errors, flower, hostile, robustness, strategies
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -215,8 +215,15 @@ def _strategies() -> str:
     return table(header, rows)
 
 
+def _flower() -> str:
+    """What a round of a Flower app costs, by who carries its messages."""
+    header, *rows = flower.table(result("flower"))
+    return table(header, rows)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "beyond": _beyond,
+    "flower": _flower,
     "hostile": _hostile,
     "robustness": _robustness,
     "speed": _speed,

@@ -31,7 +31,6 @@ def listing() -> str:
     return "".join(f"{line}\n" for line in (python, *(f"{name}=={versions[name]}" for name in sorted(versions))))
 
 
-@functools.cache
 def digest() -> str:
     """Hex sha256 of `listing`."""
     return hashlib.sha256(listing().encode()).hexdigest()

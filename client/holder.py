@@ -227,7 +227,7 @@ class Holder:
         after = momentum.advance(before, self._delta(opening, start) if delta is None else delta, beta)
         if not bool(after.isfinite().all()):
             # Kept, it would spoil every round to come.
-            raise errors.TrainingError("training moved a weight beyond finite values: lower task.learning_rate")
+            raise errors.TrainingError("a weight is not finite after training: lower task.learning_rate")
         self._memory.keep(opening, before=before, after=after)
         return after
 

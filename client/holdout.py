@@ -32,10 +32,12 @@ def part(agreed: plan.Plan, member: str, examples: task.Examples) -> Parted:
     The draw follows from the plan's seed; the rows, which nobody else has, it says nothing of.
     """
     held = count(agreed, member, len(examples))
+    if not held:
+        return Parted(trained=examples, held=task.Examples(inputs=examples.inputs[:0], labels=examples.labels[:0]))
     draw = seeds.generator(agreed.seed, round_number=0, member=member, purpose="held-out")
     aside = torch.zeros(len(examples), dtype=torch.bool)
     aside[torch.from_numpy(draw.permutation(len(examples))[:held])] = True
-    return Parted(trained=_rows(examples, ~aside) if held else examples, held=_rows(examples, aside))
+    return Parted(trained=_rows(examples, ~aside), held=_rows(examples, aside))
 
 
 def _rows(examples: task.Examples, chosen: torch.Tensor) -> task.Examples:

@@ -113,9 +113,9 @@ class Game:
         # Integers times a power of two, up to the division: the same bits in any order.
         rest = (own.denominator - own.numerator) * aggregate
         steps = [own.numerator * lattice.decode(self._on, row) + rest for row in self.rows]
-        reached = self._worth(aggregate)
+        points, reached = [self._worth(step / parts) for step in steps], self._worth(aggregate)
         self.reached = Reached(model=digest(self._moved(aggregate)), loss=self.start - reached)
-        found = shapley.secant([self._worth(step / parts) for step in steps], reached=reached)
+        found = shapley.secant(points, reached=reached)
         # Beside a poison any update is worth something, for it dilutes it: those against the aggregate are not paid for that.
         along = gram.inner(self.rows, self._refined)
         return [value if toward > 0 else min(value, Fraction(0)) for value, toward in zip(found, along, strict=True)]

@@ -242,7 +242,7 @@ def test_a_crash_leaves_the_old_or_the_new(held, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", die)
+        patch.setattr("os.replace", die)
         with pytest.raises(KeyboardInterrupt):
             accept(held, TRUE, 20)
     assert held.last(ORIGIN).checkpoint.size == 5

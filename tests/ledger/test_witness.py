@@ -172,7 +172,7 @@ def test_it_answers_only_what_is_on_disk(keeper, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", refuse)
+        patch.setattr("os.replace", refuse)
         with pytest.raises(errors.LogError):
             keeper.add_checkpoint(body(7, 40), NOW)
     assert keeper.add_checkpoint(body(7, 20, FORK), NOW).status == 422
@@ -188,12 +188,12 @@ def test_killed_between_the_check_and_the_answer(tmp_path):
         folder, when, request, log = sys.argv[1:]
         signer = cosignature.Signer(name="witness.test/w", key=keys.SigningKey.generate())
         keeper = witness.Witness(memory.Memory(Path(folder)), [signer], {vkey.parse(log).name: [vkey.parse(log)]})
-        replace = Path.replace
+        replace = os.replace
         def die(path, target):
             if when == "after":
                 replace(path, target)
             os.kill(os.getpid(), signal.SIGKILL)
-        Path.replace = die
+        os.replace = die
         print(keeper.add_checkpoint(bytes.fromhex(request), 5).status, flush=True)
     """
     keeper = witness.Witness(memory.Memory(tmp_path / "memory"), SIGNERS, {ORIGIN: [LOG]})
