@@ -59,9 +59,10 @@ $(NODES): $(READY) $(wildcard tests/ipfs/*)
 
 peers: $(PEERS) $(VERIFIERS) $(ACCOUNTING) $(NODES) $(FLOWERS) ## set up the peers that tests and benchmarks compare with, in .peers/
 
-tables: $(READY) ## docs/aggregation.md, docs/speed.md, examples/flower: tables and plots, from the benchmarks' JSON
+tables: $(READY) ## docs/aggregation.md, docs/speed.md, docs/credit.md, examples/flower: tables and plots, from the benchmarks' JSON
 	$(BIN)/python -m benchmarks.page
 	$(BIN)/python -m benchmarks.speed_page
+	$(BIN)/python -m benchmarks.credit_page
 
 bench: $(READY) ## benchmarks with their floors; results in benchmarks/results
 	$(BIN)/folkmoot bench rounds
