@@ -19,9 +19,9 @@ as one party, if what is left of these beyond the span of all that are no such t
 everybody learned makes nobody one.
 
 Where a model repeats itself from round to round little of an update is innovation, and little noise hides that. So of two
-updates that close one is also the other with noise, and of its party, if it would be an echo, had the other been public (by this
-round's T alone), and if half or more of what it has beyond the other is innovation: noise is, while what sets two holders apart
-shows in every round.
+updates so close one is the other with noise, and of its party, if it would be an echo, had the other been public (by this
+round's T alone), and if half or more of what it has beyond the other is innovation: noise is, while what sets two holders
+apart shows in every round.
 
 **Silence.** An update of less than 1/32 of the median length.
 
@@ -123,12 +123,12 @@ def _chance(
     freedom: int,
 ) -> int:
     """Returns T of a row, explained by so many of the others, those least like it."""
-    own = left[row, row]
+    own = float(left[row, row])
     if own <= 0.0:
         return 0
     alike = sorted((j for j in range(len(left)) if j != row), key=lambda j: (float(similar[row, j]), j))
     vouching = [*alike[:others], row]
-    rest = _beyond(left[np.ix_(vouching, vouching)], others)[0, 0]
+    rest = float(_beyond(left[np.ix_(vouching, vouching)], others)[0, 0])
     return max(0, math.floor(1000.0 * ((1.0 - rest / own) / (others / freedom))))
 
 
