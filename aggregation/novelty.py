@@ -18,6 +18,11 @@ median pair of the round (squared distance between unit vectors), and whose inno
 as one party, if what is left of these beyond the span of all that are no such twins is alike too (cosine above 0.7): what
 everybody learned makes nobody one.
 
+Where a model repeats itself from round to round little of an update is innovation, and little noise hides that. So of two
+updates so close one is the other with noise, and of its party, if it would be an echo, had the other been public (by this
+round's T alone), and if half or more of what it has beyond the other is innovation: noise is, while what sets two holders
+apart shows in every round.
+
 **Silence.** An update of less than 1/32 of the median length.
 
 Real arithmetic as in `geometry`: doubles that start from exact integers, elementwise operations, no BLAS.
@@ -99,26 +104,49 @@ def chances(left: Float64[np.ndarray, "clients clients"], freedom: int, f: int) 
     """
     clients = len(left)
     others = clients - 1 - f
-    if others < 2 or freedom < 4 * others:
+    if not _tells(others, freedom):
         return None
-    own = left.diagonal()
     similar = _similar(left)
-    expected = others / freedom
-    result = [0] * clients
-    for row in np.flatnonzero(own > 0.0).tolist():
-        alike = sorted((j for j in range(clients) if j != row), key=lambda j: (float(similar[row, j]), j))
-        vouching = [*alike[:others], row]
-        rest = _beyond(left[np.ix_(vouching, vouching)], others)[0, 0]
-        result[row] = max(0, math.floor(1000.0 * ((1.0 - rest / own[row]) / expected)))
-    return result
+    return [_chance(left, similar, row, others, freedom) for row in range(clients)]
 
 
-def parties(inner: Shaped[np.ndarray, "clients clients"], left: Float64[np.ndarray, "clients clients"]) -> list[int]:
+def _tells(others: int, freedom: int) -> bool:
+    """Returns whether so many others can vouch, in so many dimensions."""
+    return others >= 2 and freedom >= 4 * others
+
+
+def _chance(
+    left: Float64[np.ndarray, "clients clients"],
+    similar: Float64[np.ndarray, "clients clients"],
+    row: int,
+    others: int,
+    freedom: int,
+) -> int:
+    """Returns T of a row, explained by so many of the others, those least like it."""
+    own = float(left[row, row])
+    if own <= 0.0:
+        return 0
+    alike = sorted((j for j in range(len(left)) if j != row), key=lambda j: (float(similar[row, j]), j))
+    vouching = [*alike[:others], row]
+    rest = float(_beyond(left[np.ix_(vouching, vouching)], others)[0, 0])
+    return max(0, math.floor(1000.0 * ((1.0 - rest / own) / (others / freedom))))
+
+
+def parties(
+    inner: Shaped[np.ndarray, "clients clients"],
+    left: Float64[np.ndarray, "clients clients"],
+    sketched: Shaped[np.ndarray, "clients clients"],
+    freedom: int,
+    f: int,
+) -> list[int]:
     """Returns the party of each row, named by its first row: rows far more alike than the median pair are one, transitively.
 
     Args:
         inner: Exact inner products of the updates, none of zeros.
         left: As `innovations` gives it, of the same rows.
+        sketched: Exact inner products of their sketches.
+        freedom: As `chances` takes it; 0 where nobody can tell an echo by its noise.
+        f: Byzantine clients to withstand.
     """
     clients = len(inner)
     alone = list(range(clients))
@@ -130,10 +158,15 @@ def parties(inner: Shaped[np.ndarray, "clients clients"], left: Float64[np.ndarr
     similar = _similar(left)
     pairs = [(i, j) for i in range(clients) for j in range(i)]
     median = sorted(float(apart[i, j]) for i, j in pairs)[(len(pairs) - 1) // 2]
-    close = [
-        (i, j) for i, j in pairs if CLOSER * float(apart[i, j]) < median and left[i, j] > 0.0 and similar[i, j] > _ALIKE
-    ]
-    candidates, one = _joined(alone, close), []
+    near = [(i, j) for i, j in pairs if CLOSER * float(apart[i, j]) < median]
+    close = [(i, j) for i, j in near if left[i, j] > 0.0 and similar[i, j] > _ALIKE]
+    whole = geometry.as_floats(sketched)
+    one = []
+    for i, j in (order for pair in near for order in (pair, pair[::-1])):
+        rows = [i, j, *(row for row in alone if row not in (i, j))]
+        if _noised(left[np.ix_(rows, rows)], _beyond(whole[np.ix_([i, j], [i, j])], 1)[0, 0], freedom - 1, f):
+            one.append((i, j))
+    candidates = _joined(alone, close)
     for name in sorted({candidates[i] for i, _ in close}):
         inside = [row for row in alone if candidates[row] == name]
         order = [row for row in alone if candidates[row] != name] + inside
@@ -143,6 +176,22 @@ def parties(inner: Shaped[np.ndarray, "clients clients"], left: Float64[np.ndarr
             if candidates[i] == name and rest[place[i], place[j]] > 0.0 and alike[place[i], place[j]] > _ONE:
                 one.append((i, j))
     return _joined(alone, one)
+
+
+def _noised(left: Float64[np.ndarray, "rows rows"], apart: float, freedom: int, f: int) -> bool:
+    """Returns whether the second row is the first with noise.
+
+    Args:
+        left: Innovations of both, and then of all others.
+        apart: Squared length of what the second has beyond the first, whether innovation or not.
+        freedom: Dimensions that are left beyond the first.
+        f: Byzantine clients to withstand.
+    """
+    rest = _beyond(left, 1)
+    if rest[0, 0] <= 0.0 or 2.0 * rest[0, 0] < apart:
+        return False
+    others = len(rest) - 1 - f
+    return _tells(others, freedom) and echo(_chance(rest, _similar(rest), 0, others, freedom), ())
 
 
 def _joined(alone: Sequence[int], pairs: Sequence[tuple[int, int]]) -> list[int]:

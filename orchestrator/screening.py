@@ -66,13 +66,15 @@ def screen(
     if not heard:
         return Screened(rulings=rulings, chances=chances, parties=parties)
     left = novelty.innovations(past, own[heard])
-    found = None if noisy else novelty.chances(left, own.shape[1] - len(past), f)
+    freedom = 0 if noisy else own.shape[1] - len(past)
+    found = novelty.chances(left, freedom, f)
     for row, chance in zip(heard, found or (), strict=found is not None):
         chances[row] = chance
         rulings[row] = "echo" if novelty.echo(chance, before[row]) else "scored"
     kept = [place for place, row in enumerate(heard) if rulings[row] == "scored"]
     rows = [heard[place] for place in kept]
-    together = novelty.parties(gram.products(updates[rows]).inner, left[np.ix_(kept, kept)])
+    inner, sketched = (gram.products(each[rows]).inner for each in (updates, own))
+    together = novelty.parties(inner, left[np.ix_(kept, kept)], sketched, freedom, f)
     for row, party in zip(rows, together, strict=True):
         parties[row] = rows[party]
     return Screened(rulings=rulings, chances=chances, parties=parties)

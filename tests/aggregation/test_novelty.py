@@ -93,10 +93,10 @@ def test_what_everybody_learned_makes_nobody_one():
     matrix = integers([*rows, *twin])
     inner = gram.products(matrix).inner
     left = np.array(inner, dtype=np.float64)
-    assert novelty.parties(inner, left) == list(range(10))
+    assert novelty.parties(inner, left, inner, 0, 2) == list(range(10))
     same = integers([*rows, twin[0], twin[0] + 0.2 * axes[52]])
     inner = gram.products(same).inner
-    assert novelty.parties(inner, np.array(inner, dtype=np.float64)) == [*range(9), 8]
+    assert novelty.parties(inner, np.array(inner, dtype=np.float64), inner, 0, 2) == [*range(9), 8]
 
 
 def test_too_few_to_tell():
@@ -111,7 +111,40 @@ def test_keys_of_one_party_are_one(world, noise):
     past, rows, drawn = world
     all_rows = [*rows, *(unit(rows[3]) + noise * drawn() for _ in range(2))]
     _, left = judged(past, all_rows)
-    assert novelty.parties(gram.products(integers(all_rows)).inner, left) == [*range(10), 3, 3]
+    inner = gram.products(integers(all_rows)).inner
+    assert novelty.parties(inner, left, inner, WIDTH - len(past), 2) == [*range(10), 3, 3]
+
+
+def twins(past, rows, freedom=None):
+    inner = gram.products(integers(rows)).inner
+    left = novelty.innovations(integers(past), integers(rows))
+    return novelty.parties(inner, left, inner, WIDTH - len(past) if freedom is None else freedom, 2)
+
+
+def repeating(new, noise):
+    """Holders who repeat what each has long shown; little is learned this round, so much of it common."""
+    draw = np.random.default_rng(5)
+    axis = lambda: unit(draw.standard_normal(WIDTH))  # noqa: E731
+    own, learned = [axis() for _ in range(10)], axis()
+    rows = [each + new * learned + 0.1 * axis() for each in own]
+    keys = [rows[3] + noise * axis() for _ in range(2)]
+    return own, rows, keys, axis
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.3])
+def test_noise_does_not_hide_a_key_whose_holder_repeats_itself(noise):
+    """Noise of twice what is new in an update: unlike as innovations, and an echo once the holder's is known (attack 20)."""
+    own, rows, keys, _ = repeating(0.15, noise)
+    assert twins(own, [*rows, *keys]) == [*range(10), 3, 3]
+    assert noise < 0.3 or twins(own, [*rows, *keys], 0) == list(range(12))
+
+
+def test_who_learned_beyond_another_is_not_its_party():
+    """As close as a noised key, but what it has beyond the other the others learned too; or what it long had."""
+    own, rows, _, axis = repeating(0.3, 0.3)
+    assert twins(own, [*rows, own[3] + 0.1 * axis()]) == list(range(11))
+    own, rows, _, axis = repeating(0.15, 0.3)
+    assert twins(own, [*rows, rows[3] + 0.3 * own[6] + 0.2 * axis()]) == list(range(11))
 
 
 def test_silence_is_below_a_thirty_second_of_the_median():
