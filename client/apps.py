@@ -1,6 +1,6 @@
 """A Flower app by name: where its source is, and the digest that stands for it. Nothing here runs it, nor imports flwr.
 
-    client.py:app        a file of the working folder, and its object `app`
+    app.py:app           a file of the working folder, and its object `app`
     quickstart.client:app   a module
 
 What counts as the app's source are all Python files of the folder that the file is in, or of the package that the module is
@@ -116,7 +116,9 @@ def load(name: str, agreed: str) -> Any:  # noqa: ANN401  whatever the app's aut
     try:
         return getattr(_imported(name, source, agreed), source.attribute)
     except Exception as error:
-        raise errors.AppError(f"the app {name} cannot be loaded: {type(error).__name__}: {error}") from error
+        raise errors.AppError(
+            f"the app {name} cannot be loaded: {type(error).__name__}: {error}{_taken(error)}"
+        ) from error
 
 
 def _imported(name: str, source: Source, agreed: str) -> ModuleType:
@@ -131,6 +133,12 @@ def _imported(name: str, source: Source, agreed: str) -> ModuleType:
         sys.modules[own] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[own])
     return sys.modules[own]
+
+
+def _taken(error: Exception) -> str:
+    top = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
+    ours = top in {"aggregation", "client", "conf", "exchange", "ledger", "orchestrator"}
+    return f"; {top} is a package of folkmoot, which comes first: rename the app's own module" if ours else ""
 
 
 def _aside(path: Path) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from aggregation import errors as aggregation_errors
-from client import apps, appstate, arrays, codeplan, draws, errors, flower_compat, origin, records, seeds
+from client import appstate, arrays, clientapp, codeplan, draws, errors, flower_compat, origin, records, seeds
 from client.tasks import flower as flower_task
 from exchange import errors as exchange_errors
 from ledger import statements
@@ -44,7 +44,7 @@ class Trainer:
     def __init__(self, settings: codeplan.FlowerPlan, seed: int) -> None:
         self._settings = settings
         self._seed = seed
-        self._app = apps.load(settings.app, settings.code)
+        self._app = clientapp.load(settings.app, settings.code)
         self._legacy = flower_compat.legacy(self._app)
         found = flower_task.arrays(settings)
         self._layout = arrays.Layout(
@@ -146,13 +146,8 @@ class Trainer:
         flower_compat.transport(self._run)
         message = app.Message(content, context.node_id, kind)
         flower_compat.transport(self._run, message, kind)
-        try:
-            with draws.seeded(drawn):
-                reply = self._app(message, context)
-        except Exception as error:
-            raise errors.RefusalError("app-failed", f"the app failed: {type(error).__name__}: {error}") from error
-        if not isinstance(reply, app.Message) or reply.has_error():
-            raise errors.RefusalError("app-failed", "the app replied an error, expected arrays")
+        with draws.seeded(drawn):
+            reply = clientapp.ask(self._app, message, context)
         return reply.content
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from client import (
-    apps,
     appstate,
     brief,
+    clientapp,
     draws,
     errors,
     fingerprint,
@@ -34,7 +34,6 @@ from ledger import context, dsse, keys, statements
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # read when flwr is imported
 from flwr import app
 
-FAILED = "app-failed"
 NOTHING = records.encode(app.RecordDict())
 SMALL = unixfs.CHUNK - 4096
 """Bytes of a reply that is one leaf when it is sealed; such replies are stored together, a phase in one file."""
@@ -94,7 +93,7 @@ class Node:
     def __init__(self, settings: Settings) -> None:
         torch.set_num_threads(settings.threads)
         self._settings = settings
-        self._app = apps.load(settings.app, settings.code)
+        self._app = clientapp.load(settings.app, settings.code)
         self._run = int(settings.code[:15], 16)
         self._store = None if settings.store is None else places.open(settings.store)
         self._keys: dict[str, keys.SigningKey] = {}
@@ -182,13 +181,8 @@ class Node:
         message = app.Message(self._content(said, told.content), own.node_id, told.kind, group_id=told.group)
         flower_compat.transport(self._run, message, f"{said.number}-{member}")
         drawn = seeds.derive(self._settings.seed, round_number=said.number, member=member, purpose="app")
-        try:
-            draws.begin(drawn)
-            reply = self._app(message, own)
-        except Exception as error:
-            raise errors.RefusalError(FAILED, f"{type(error).__name__}: {error}") from error
-        if reply.has_error():
-            raise errors.RefusalError(FAILED, str(reply.error.reason))
+        draws.begin(drawn)
+        reply = clientapp.ask(self._app, message, own)
         if memory is not None and opened is not None:
             memory.keep(opened, before=before, after=own.state)
         return reply.content

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from client import apps, arrays, draws, errors, flower_compat
+from client import apps, arrays, clientapp, draws, errors, flower_compat
 from exchange import errors as exchange_errors
 
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # read when flwr is imported
@@ -46,7 +46,7 @@ class FirstMessage(serverapp.Grid):  # type: ignore[misc]  # Flower's class is u
     """
 
     def __init__(self, nodes: int) -> None:
-        self._nodes = nodes
+        self._roll = clientapp.Roll(nodes)
         self._run: Any = flower_compat.transport(1)
         self.content: app.RecordDict | None = None
 
@@ -67,7 +67,7 @@ class FirstMessage(serverapp.Grid):  # type: ignore[misc]  # Flower's class is u
 
     def get_node_ids(self) -> Iterable[int]:
         """Ids of the nodes."""
-        return [flower_compat.SERVER + 1 + number for number in range(self._nodes)]
+        return self._roll.call()
 
     def push_messages(self, messages: Iterable[app.Message]) -> Iterable[str]:
         """Never returns: the first message is taken."""
@@ -191,7 +191,7 @@ def _first_message(server: str, code: str, nodes: int, run_config: dict[str, Any
 
 
 def _own_parameters(name: str, code: str, nodes: int, run_config: dict[str, Any]) -> app.RecordDict:
-    made = apps.load(name, code)
+    made = clientapp.load(name, code)
     if not flower_compat.legacy(made):
         message = f"the app {name} does not say what model it starts from"
         raise errors.AppError(f"{message}: name its ServerApp with task.server=FILE.py:OBJECT")

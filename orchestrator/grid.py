@@ -1,6 +1,6 @@
 """Flower's Grid on our pool, sealing, store and ledger: any strategy's `start`, and any ServerApp, runs over it unmodified.
 
-    with grid.FolkmootGrid("client.py:app", nodes=10, folder="runs/flower") as ours:
+    with grid.FolkmootGrid("app.py:app", nodes=10, folder="runs/flower") as ours:
         result = FedAvg().start(grid=ours, initial_arrays=arrays, num_rounds=3)
         ours.finish(result.arrays)
 
@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from client import apps, brief, draws, flower_compat, gridnode, gridplan, records
+from client import apps, brief, clientapp, draws, flower_compat, gridnode, gridplan, records
 from orchestrator import errors, folder, inprocess, phases, pool
 
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # read when flwr is imported
@@ -79,9 +79,9 @@ class FolkmootGrid(serverapp.Grid):  # type: ignore[misc]  # Flower's class is u
         )
         self._names = dict(enumerate(phases.node_names(nodes), start=flower_compat.SERVER + 1))
         self._ids = {name: number for number, name in self._names.items()}
+        self._roll = clientapp.Roll(nodes)
         self._run: Any = flower_compat.transport(int(self._code[:15], 16))
-        self._count = 0  # messages
-        self._number = 0  # phases
+        self._count, self._number = 0, 0  # messages, phases
         self._replies: dict[str, app.Message] = {}
         self._final: bytes | None = None
         self._phases: phases.Phases | None = None
@@ -119,10 +119,11 @@ class FolkmootGrid(serverapp.Grid):  # type: ignore[misc]  # Flower's class is u
 
     def get_node_ids(self) -> Iterable[int]:
         """Ids of all nodes."""
-        return list(self._names)
+        return self._roll.call()
 
     def push_messages(self, messages: Iterable[app.Message]) -> Iterable[str]:
         """Ids of messages, whose replies are here when this returns."""
+        self._roll.answer()
         sent = list(messages)
         for message in sent:
             self._count += 1

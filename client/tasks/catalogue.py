@@ -36,7 +36,18 @@ READING = tuple(
 )
 """Modules that read a holder's files, by name: one of them needs an optional extra, and none is run for its digest."""
 FLOWER = tuple(
-    f"client.{name}" for name in ("apps", "appstate", "arrays", "draws", "flower", "flower_compat", "origin", "records")
+    f"client.{name}"
+    for name in (
+        "apps",
+        "appstate",
+        "arrays",
+        "clientapp",
+        "draws",
+        "flower",
+        "flower_compat",
+        "origin",
+        "records",
+    )
 )
 """Modules between a Flower app and the update, by name: they import flwr."""
 
