@@ -96,7 +96,7 @@ class Node:
             if attempt:
                 time.sleep(BACKOFF * 4 ** (attempt - 1) * random.uniform(0.5, 1.5))
             # The node's own timeout comes first: its answer says more than silence does.
-            limits = pace.Pace(seconds=allowed + min(allowed, 5.0), rate=self._rate)
+            limits, began = pace.Pace(seconds=allowed + min(allowed, 5.0), rate=self._rate), time.monotonic()
             with contextlib.ExitStack() as stack:
                 guard = stack.enter_context(guards.Guard(limits))
                 file = None if upload is None else stack.enter_context(upload())
@@ -105,7 +105,7 @@ class Node:
                     return line.exchange(path, arguments, asked, file, limit)
                 except _FAILURES as error:
                     failed = error
-            if guard.over:
+            if guard.over or time.monotonic() - began >= allowed:
                 raise errors.PeerError(f"node {self.address} took longer for {path} than {allowed:g} s") from failed
             if not isinstance(failed, _BROKEN):
                 break
